@@ -1,0 +1,229 @@
+"""Every setting of the service: its variable, default, meaning and reason, in this one place."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, cast
+
+PREFIX = "PODIUM_"
+
+# Variables with our prefix that other commands read: seeing them here is no mistake.
+OTHERS = frozenset({"PODIUM_REQUIRE_ALL", "PODIUM_TEST_DATA", "PODIUM_CACHE"})
+
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+class SettingsError(ValueError):
+    """A variable holds what its setting does not allow; the message names both and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a setting is read, and the words for what it allows. `read` raises ValueError for anything else."""
+
+    read: Callable[[str], Any]
+    allowed: str
+
+
+def _integer(low: int, high: int) -> Kind:
+    def read(text: str) -> int:
+        # int() alone would take "1_000", " 8" and Arabic-Indic digits.
+        if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
+            raise ValueError(text)
+        return int(text)
+
+    return Kind(read, f"a whole number from {low} to {high}")
+
+
+def _choice(**values: Any) -> Kind:
+    return Kind(values.__getitem__, " or ".join(values))
+
+
+def _text(allowed: str) -> Kind:
+    def read(text: str) -> str:
+        if not text.isprintable() or text != text.strip():
+            raise ValueError(text)
+        return text
+
+    return Kind(read, allowed)
+
+
+def _digest(text: str) -> str:
+    found = _DIGEST.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return f"sha256:{found[1]}"
+
+
+def _setting(default: Any, kind: Kind, doc: str, why: str) -> Any:
+    return field(default=default, metadata={"kind": kind, "doc": doc, "why": why})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Read it with `from_env`; a test builds it with the fields it needs."""
+
+    model: str | None = _setting(
+        None,
+        _text("the URI or folder of a model, as file:///registry/models/<name>/<version>"),
+        "The model to serve.",
+        "A process serves one model for its whole life: what runs is what its configuration says.",
+    )
+    model_sha256: str | None = _setting(
+        None,
+        Kind(_digest, "64 hex digits, with or without sha256: before them"),
+        "The digest that the model must have.",
+        "A pinned digest makes a changed registry a failed start instead of other scores.",
+    )
+    registry: str | None = _setting(
+        None,
+        _text("the URI or folder of a registry, as file:///registry"),
+        "Where `--newest` and the registry verbs look; unset, `.podium/registry` of the current folder.",
+        "A model URI names its own registry, so a pod does not need this.",
+    )
+    model_folder: str | None = _setting(
+        None,
+        _text("a folder that can be written"),
+        "Where a downloaded model is put; unset, a temporary folder that goes with the process.",
+        "A pod's root file system is read-only: this names the volume that is not.",
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        _text("an address of this machine, 0.0.0.0 for all"),
+        "The address to listen on.",
+        "A laptop should not open a port to its network unasked; an image sets 0.0.0.0.",
+    )
+    port: int = _setting(
+        8000,
+        _integer(0, 65535),
+        "The port to listen on; 0 takes a free one and logs it.",
+        "Above 1024, so that no privilege is needed.",
+    )
+    max_items: int = _setting(
+        2000,
+        _integer(1, 100_000),
+        "The most items a query may have.",
+        "The longest query of MSLR-WEB30K has 1251 documents. Scoring blocks the process about 8 us a document.",
+    )
+    max_body_bytes: int = _setting(
+        8 << 20,
+        _integer(1024, 1 << 30),
+        "The most bytes a request body may have.",
+        "2000 items of 136 features at 20 characters a number are 5.4 MB; the rest is room for names.",
+    )
+    explain: bool = _setting(
+        False,
+        _choice(on=True, off=False),
+        "Whether a request may ask for contributions.",
+        "Contributions cost about 90 times the scores (55 ms for 100 x 136), and other requests wait for them.",
+    )
+    explain_max_items: int = _setting(
+        100,
+        _integer(1, 100_000),
+        "The most items a query with contributions may have.",
+        "100 items block the process for about 55 ms, which is as long as others should wait for one.",
+    )
+    retry_after_seconds: int = _setting(
+        2,
+        _integer(1, 3600),
+        "The Retry-After of answers given while no model is ready.",
+        "A start takes about as long; clients add their own jitter.",
+    )
+    log_level: str = _setting(
+        "info",
+        _choice(debug="debug", info="info", warning="warning", error="error"),
+        "The least severe log lines to write.",
+        "Probes and metrics log at debug, because they would be most of the lines.",
+    )
+    commit: str | None = _setting(
+        None,
+        _text("a commit, with -dirty after it where the tree was changed"),
+        "The commit that this code is; unset, git is asked.",
+        "An image holds no git.",
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Reads the `PODIUM_*` variables; an empty one counts as unset.
+
+        Raises:
+            SettingsError: a value is not allowed.
+        """
+        given: dict[str, Any] = {}
+        for each in fields(cls):
+            text = environ.get(variable(each), "")
+            if text and not _service_link(variable(each), text):
+                given[each.name] = _read(each, text)
+        return cls(**given)
+
+    @property
+    def public(self) -> Mapping[str, Any]:
+        """The settings by field name, for the log line of a start. None of them is a secret."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting as the documentation shows it."""
+
+    variable: str
+    default: str
+    allowed: str
+    doc: str
+    why: str
+
+
+def variable(setting: Field[Any]) -> str:
+    return PREFIX + setting.name.upper()
+
+
+def table() -> list[Row]:
+    """All settings, in the order of the class."""
+    rows: list[Row] = []
+    for each in fields(Settings):
+        doc = each.metadata
+        rows.append(Row(variable(each), _shown(each.default), _kind(each).allowed, doc["doc"], doc["why"]))
+    return rows
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """The `PODIUM_*` variables that nothing reads, each with the known name closest to it.
+
+    They are worth a warning and no more: Kubernetes puts `<SERVICE>_PORT` and the like of every service in
+    the namespace into each pod, and a service may well be named podium.
+    """
+    known = [variable(each) for each in fields(Settings)]
+    ours = {*known, *OTHERS}
+    unknown = sorted(
+        name
+        for name, text in environ.items()
+        if name.startswith(PREFIX) and (name not in ours or _service_link(name, text))
+    )
+    return {name: next(iter(get_close_matches(name, known, 1)), None) for name in unknown}
+
+
+def _service_link(name: str, text: str) -> bool:
+    # Of a service named podium Kubernetes makes PODIUM_PORT=tcp://10.0.0.1:8000, which is not our port.
+    return name == "PODIUM_PORT" and "://" in text
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "" if default is None else str(default)
+
+
+def _kind(setting: Field[Any]) -> Kind:
+    return cast(Kind, setting.metadata["kind"])
+
+
+def _read(setting: Field[Any], text: str) -> Any:
+    kind = _kind(setting)
+    try:
+        return kind.read(text)
+    except (ValueError, KeyError) as error:
+        raise SettingsError(f"{variable(setting)}={text!r:.200}: give {kind.allowed}") from error
