@@ -1,0 +1,104 @@
+"""Bundles on the move: listed, copied, verified, and installed whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from service import bundle
+from service.errors import BundleError, BundleMissing, DigestMismatch, ManifestInvalid
+from service.location import FetchFailed, check_name
+from service.manifest import Manifest
+from service.staging import discard, place, reason, staging
+
+CHUNK = 1 << 20
+
+
+def verify_folder(folder: Path, expected: str | None = None) -> Manifest:
+    """`bundle.verify`, and nothing beside it: no unlisted file, no link, no manifest in another spelling.
+
+    Raises:
+        BundleError: as `bundle.verify`.
+    """
+    if folder.is_dir() and not _plain(folder / bundle.MANIFEST):
+        raise BundleMissing(f"no model at {folder}: manifest.json is not there as a plain file")
+    manifest = bundle.verify(folder, expected)
+    check_listing(folder, manifest)
+    if (folder / bundle.MANIFEST).read_bytes() != manifest.to_json():
+        # Parsed, it says the same: only a byte by byte comparison sees a blank that became a tab.
+        raise ManifestInvalid("manifest.json is not spelled as it was published: it was changed by hand")
+    return manifest
+
+
+def check_listing(folder: Path, manifest: Manifest) -> None:
+    """Compares the folder's listing with the manifest's: names and sizes, cheap enough for every `list`.
+
+    Raises:
+        DigestMismatch: a file is missing, unlisted, no plain file, or has another size.
+        OSError: the folder cannot be read.
+    """
+    there = {path.name for path in folder.iterdir()} - {bundle.MANIFEST}
+    if unlisted := sorted(there - set(manifest.files)):
+        raise DigestMismatch(f"{unlisted[0]} lies in the bundle and is not listed in its manifest")
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not _plain(path):
+            raise DigestMismatch(f"{name} is listed in the manifest and not there as a plain file")
+        if (size := path.stat().st_size) != entry.size:
+            raise DigestMismatch(f"{name} has {size} bytes, the manifest says {entry.size}")
+
+
+def copy_bundle(source: Path, target: Path, manifest: Manifest) -> None:
+    """Copies the files that the manifest lists, then the manifest: a folder with a manifest is complete.
+
+    Raises:
+        DigestMismatch: a listed file cannot be read.
+        OSError: `target` cannot be written.
+    """
+    for name in (*manifest.files, bundle.MANIFEST):
+        try:
+            # No link is followed, and no pipe waited for.
+            descriptor = os.open(source / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise DigestMismatch(f"{name} is part of the bundle and cannot be read: {reason(error)}") from error
+        with os.fdopen(descriptor, "rb") as reader, (target / name).open("xb") as writer:
+            shutil.copyfileobj(reader, writer, CHUNK)
+
+
+def install(into: Path, manifest: Manifest, download: Callable[[Path], None]) -> Path:
+    """Has `download` fill a private folder, verifies it, and makes it `<into>/<name>/<version>` in one step.
+
+    Raises:
+        FetchFailed: `into` cannot be written.
+        BundleError: what was downloaded is not what the manifest says.
+    """
+    into = into.absolute()
+    target = into / check_name(manifest.name, "model name") / check_name(manifest.version, "version")
+    try:
+        if _whole(target, manifest.digest):
+            return target
+        with staging(into) as aside:
+            download(aside)
+            verify_folder(aside, manifest.digest)
+            # Another process may have put the same there meanwhile; what is there and damaged gives way.
+            while not place(aside, target) and not _whole(target, manifest.digest):
+                if target.is_symlink() or not target.is_dir():
+                    raise FetchFailed(f"{target} is not a folder: move it away, or fetch into another folder")
+                discard(target, into)
+    except OSError as error:
+        raise FetchFailed(f"cannot write {target}: {reason(error)}; nothing half-made is left there") from error
+    return target
+
+
+def _whole(folder: Path, digest: str) -> bool:
+    try:
+        verify_folder(folder, digest)
+    except BundleError:
+        return False
+    return not folder.is_symlink()
+
+
+def _plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
