@@ -1,0 +1,123 @@
+"""Training: `xgboost.XGBRanker`, from queries and a recipe to a model whose bytes depend on nothing else.
+
+Equal data, recipe, seed, xgboost wheel and CPU architecture give equal bytes, whatever the number of threads. Row order
+inside a query is part of the data: LambdaMART's first tree breaks ties of the score by it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import xgboost as xgb
+from xgboost.callback import EarlyStopping, TrainingCallback
+from xgboost.core import XGBoostError
+
+from training.queries import Queries
+from training.recipe import Recipe, RecipeError, load_recipe, refusal
+
+__all__ = ["FitError", "Recipe", "RecipeError", "fit", "load_recipe", "model_bytes", "usable_cpus"]
+
+# The minus makes a blank query count 0 and not 1, so that it cannot be won without ranking anything.
+METRIC = "ndcg@10-"
+MAX_SEED = 2**31 - 1
+
+Progress = Callable[[int, int, float | None], None]
+"""Called after every tree with: trees so far, trees in all, NDCG@10 of the validation queries where there are any."""
+
+
+class FitError(ValueError):
+    """Data and recipe do not make a model; the message says why."""
+
+
+def fit(
+    train: Queries,
+    vali: Queries | None,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xgb.XGBRanker:
+    """An `XGBRanker` fitted to `train`, on `threads` threads (all the CPUs that this process may use).
+
+    Validation queries only tell when to stop, and only if the recipe asks for early stopping; without them it grows
+    all its trees. They are watched by XGBoost's `ndcg@10-`, in which blank queries count 0.
+
+    Raises:
+        FitError: no query has documents to tell apart, widths differ, or XGBoost refuses the data.
+        RecipeError: XGBoost refuses a value of the recipe.
+    """
+    recipe.check()
+    _check_data(train, vali)
+    if not 0 <= seed <= MAX_SEED:
+        raise FitError(f"the seed must be from 0 to {MAX_SEED}, not {seed}")
+    stopping = recipe.early_stopping_rounds if vali is not None else None
+    callbacks: list[TrainingCallback] = []
+    if stopping:
+        callbacks.append(EarlyStopping(rounds=stopping, metric_name=METRIC, maximize=True))
+    if progress:
+        callbacks.append(_Tell(progress, recipe.trees))
+    own = {"random_state": seed, "n_jobs": threads or usable_cpus(), "eval_metric": METRIC, "callbacks": callbacks}
+    ranker = xgb.XGBRanker(**cast(Any, {**recipe.arguments(), **own}))
+    # Scoring the validation queries costs about a seventh of a tree: not where nobody looks.
+    watched = vali if stopping or progress else None
+    try:
+        ranker.fit(
+            train.features,
+            train.relevance,
+            group=train.group_sizes,
+            eval_set=[(watched.features, watched.relevance)] if watched else None,
+            eval_group=[watched.group_sizes] if watched else None,
+        )
+    except XGBoostError as error:
+        raise FitError(f"recipe {recipe.name} on {train.count} queries: {refusal(error, recipe.parameters)}") from error
+    return ranker
+
+
+def model_bytes(ranker: xgb.XGBRanker) -> bytes:
+    """The fitted trees as a native XGBoost model (UBJ), and nothing else.
+
+    Trees after the best iteration are left out, as `XGBRanker.predict` does, so every reader gives its scores. No
+    attributes and no feature names are kept: XGBoost would demand those names of every matrix to predict on.
+    """
+    fitted = ranker.get_booster()
+    best = fitted.attr("best_iteration")
+    booster = fitted.copy() if best is None else fitted[: int(best) + 1]
+    booster.set_attr(**dict.fromkeys(booster.attributes()))
+    booster.feature_names = None
+    booster.feature_types = None
+    return bytes(booster.save_raw("ubj"))
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on: in a container often fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Tell(TrainingCallback):
+    def __init__(self, progress: Progress, trees: int) -> None:
+        self._progress = progress
+        self._trees = trees
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        found: list[float] | None = evals_log.get("validation_0", {}).get(METRIC)
+        self._progress(epoch + 1, self._trees, float(found[-1]) if found else None)
+        return False
+
+
+def _check_data(train: Queries, vali: Queries | None) -> None:
+    if vali is not None and vali.width != train.width:
+        raise FitError(f"the validation queries have {vali.width} features, the training queries {train.width}")
+    if vali is not None and not vali.count:
+        raise FitError("there are no validation queries: leave the file out, or fill it")
+    if not train.count:
+        raise FitError("there are no training queries")
+    starts = train.offsets[:-1]
+    best = np.maximum.reduceat(train.relevance, starts)
+    if (best == np.minimum.reduceat(train.relevance, starts)).all():
+        raise FitError(f"none of the {train.count} training queries has documents of different relevance to tell apart")
