@@ -13,7 +13,7 @@ import xgboost as xgb
 from service.bundle import write_bundle
 from service.golden import golden_queries, split_thresholds
 from service.manifest import Manifest
-from service.ranker import Ranker
+from service.ranker import Ranker, booster_from_bytes
 from service.schema import FeatureSchema
 
 NAMES = ("bm25", "length", "clicks", "age")
@@ -52,14 +52,17 @@ def make_bundle(
 @cache
 def model_and_golden(seed: int, names: tuple[str, ...] = NAMES) -> tuple[bytes, bytes]:
     """A booster of four trees, natively saved, and its golden queries."""
+    model = train_model(len(names), seed=seed)
+    ranker = Ranker(booster_from_bytes(model), FeatureSchema.from_names(names))
+    return model, golden_queries(ranker, split_thresholds(model), seed)
+
+
+def train_model(width: int = len(NAMES), *, trees: int = 4, seed: int = 0, **parameters: Any) -> bytes:
+    """A ranker of 6 queries with 10 documents each, some values missing, natively saved as UBJ."""
     random = np.random.default_rng(seed)
-    features = random.normal(size=(60, len(names))).astype(np.float32)
+    features = random.normal(size=(60, width)).astype(np.float32)
     features[random.random(features.shape) < 0.1] = np.nan
     relevance = random.integers(0, 5, 60)
     matrix = xgb.DMatrix(features, relevance, qid=np.repeat(np.arange(6), 10), nthread=1)
-    booster = xgb.train(
-        {"objective": "rank:ndcg", "max_depth": 3, "eta": 0.3, "seed": seed, "nthread": 1}, matrix, num_boost_round=4
-    )
-    model = bytes(booster.save_raw("ubj"))
-    ranker = Ranker(booster, FeatureSchema.from_names(names))
-    return model, golden_queries(ranker, split_thresholds(model), seed)
+    settings: dict[str, Any] = {"objective": "rank:ndcg", "max_depth": 3, "eta": 0.3, "seed": seed, "nthread": 1}
+    return bytes(xgb.train(settings | parameters, matrix, num_boost_round=trees).save_raw("ubj"))
