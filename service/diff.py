@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,8 +25,7 @@ class Difference:
 def diff(a: Manifest, b: Manifest) -> list[Difference]:
     """What changed from `a` to `b`, section by section; empty when the content is the same.
 
-    A feature is moved when its place among the features that both have changed: one dropped name does not
-    move all behind it.
+    The fewest features that explain the new order count as moved: one name put first does not move all others.
     """
     sections: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
         ("model", _identity(a), _identity(b)),
@@ -71,13 +71,27 @@ def _features(before: tuple[str, ...], after: tuple[str, ...]) -> list[Differenc
     old, new = ({name: column for column, name in enumerate(names)} for names in (before, after))
     found = [Difference("features", name, "removed", before=old[name]) for name in before if name not in new]
     found += [Difference("features", name, "added", after=new[name]) for name in after if name not in old]
-    kept_old, kept_new = ([name for name in names if name in old and name in new] for names in (before, after))
-    place = {name: number for number, name in enumerate(kept_new)}
+    kept = [name for name in before if name in new]
+    stayed = _longest_rise([new[name] for name in kept])
     return found + [
-        Difference("features", name, "moved", old[name], new[name])
-        for number, name in enumerate(kept_old)
-        if place[name] != number
+        Difference("features", name, "moved", old[name], new[name]) for name in kept if new[name] not in stayed
     ]
+
+
+def _longest_rise(places: list[int]) -> set[int]:
+    """The members of a longest increasing subsequence, by patience sorting (Fredman 1975)."""
+    tops: list[int] = []
+    below: dict[int, int | None] = {}
+    for place in places:
+        pile = bisect_left(tops, place)
+        below[place] = tops[pile - 1] if pile else None
+        tops[pile : pile + 1] = [place]
+    rise: set[int] = set()
+    place = tops[-1] if tops else None
+    while place is not None:
+        rise.add(place)
+        place = below[place]
+    return rise
 
 
 def _values(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:

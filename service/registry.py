@@ -30,7 +30,7 @@ from service.location import (
 )
 from service.manifest import Manifest, valid_name
 from service.staging import STAGING, place, reason, staging
-from service.transfer import check_listing, copy_bundle, install, verify_folder
+from service.transfer import check_listing, copy_bundle, install, sound_manifest, verify_folder
 
 __all__ = [
     "BadUri",
@@ -47,6 +47,7 @@ __all__ = [
     "VersionExists",
     "diff",
     "fetch_model",
+    "manifest_of",
     "open_registry",
     "parse_model_uri",
     "verify_folder",
@@ -193,7 +194,10 @@ class FolderRegistry:
 
     def fetch(self, name: str, version: str, into: Path, expected: str | None = None) -> Path:
         source, manifest = self.folder_and_manifest(name, version)
+        # Before a byte is copied: what is pinned and what is there may never agree.
         bundle.verify_identity(manifest, expected)
+        with self._reaching("read"):
+            check_listing(source, manifest)
         return install(into, manifest, lambda aside: copy_bundle(source, aside, manifest))
 
     def newest(self, name: str | None = None) -> Entry:
@@ -238,10 +242,9 @@ class FolderRegistry:
             return Entry(name, version, folder.as_uri(), problem="not a name and a version that publish would give")
         try:
             manifest = _manifest_at(folder, name, version)
-            bundle.verify_identity(manifest)
             check_listing(folder, manifest)
             published = (folder / bundle.MANIFEST).stat().st_mtime_ns
-        except (BundleError, OSError, ValueError, RecursionError) as error:
+        except (BundleError, OSError) as error:
             return Entry(name, version, folder.as_uri(), problem=str(error))
         return Entry(name, version, folder.as_uri(), published, manifest)
 
@@ -262,6 +265,16 @@ def open_registry(uri: str) -> Registry:
         BadUri: as `local_path`.
     """
     return FolderRegistry(local_path(uri))
+
+
+def manifest_of(ref: ModelRef) -> Manifest:
+    """
+    Raises:
+        RegistryError, BundleError: as `Registry.manifest`.
+    """
+    if ref.registry is None or ref.name is None or ref.version is None:
+        return sound_manifest(ref.folder or local_path(ref.uri))
+    return open_registry(ref.registry).manifest(ref.name, ref.version)
 
 
 def fetch_model(uri: str, into: Path, expected: str | None = None) -> Path:
@@ -292,7 +305,7 @@ def _manifest_at(folder: Path, name: str, version: str) -> Manifest:
     if folder.is_symlink() or not (folder / bundle.MANIFEST).is_file():
         # What publish placed is a folder with a manifest: a link, or a pipe to wait at, is not opened.
         raise BundleMissing(f"{folder} holds no model: it is a link, or has no manifest.json")
-    manifest = bundle.read_manifest(folder)
+    manifest = sound_manifest(folder)
     if (manifest.name, manifest.version) != (name, version):
         raise ManifestInvalid(
             f"{folder} holds the manifest of {manifest.name}/{manifest.version}: it was moved or edited"
@@ -301,19 +314,16 @@ def _manifest_at(folder: Path, name: str, version: str) -> Manifest:
 
 
 def _refuse_other_content(target: Path, manifest: Manifest) -> None:
-    mine = f"yours is {manifest.digest}"
-    version = f"{manifest.name}/{manifest.version}"
+    version, mine = f"{manifest.name}/{manifest.version}", f"yours is {manifest.digest}"
     try:
         there = _manifest_at(target, manifest.name, manifest.version)
-    except BundleError as error:
-        raise VersionExists(f"{version} is there already and damaged ({error}); {mine}: move it away first") from error
-    if there.digest != manifest.digest:
-        raise VersionExists(
-            f"{version} is there already with other content, {there.digest}; {mine}: versions never change"
-        )
-    try:
-        verify_folder(target, manifest.digest)
+        verify_folder(target)
     except BundleError as error:
         raise VersionExists(
-            f"{version} is there already as {there.digest} and damaged ({error}); {mine}: move it away first"
+            f"{version} is there already and damaged ({error}); {mine}: move the damaged folder away first"
         ) from error
+    if there.digest != manifest.digest:
+        # Versions carry twelve digits of the digest: that these agree and the rest does not was somebody's intent.
+        raise VersionExists(
+            f"{version} is there already with other content, {there.digest}; {mine}: a version never changes"
+        )

@@ -24,11 +24,28 @@ def verify_folder(folder: Path, expected: str | None = None) -> Manifest:
     """
     if folder.is_dir() and not _plain(folder / bundle.MANIFEST):
         raise BundleMissing(f"no model at {folder}: manifest.json is not there as a plain file")
-    manifest = bundle.verify(folder, expected)
+    manifest = sound_manifest(folder, expected)
     check_listing(folder, manifest)
+    for name, entry in manifest.files.items():
+        bundle.verify_file(folder / name, entry)
     if (folder / bundle.MANIFEST).read_bytes() != manifest.to_json():
         # Parsed, it says the same: only a byte by byte comparison sees a blank that became a tab.
         raise ManifestInvalid("manifest.json is not spelled as it was published: it was changed by hand")
+    return manifest
+
+
+def sound_manifest(folder: Path, expected: str | None = None) -> Manifest:
+    """The manifest in `folder`, in agreement with itself and with the digest that a caller pinned.
+
+    Raises:
+        BundleError: as `bundle.read_manifest` and `bundle.verify_identity`.
+    """
+    try:
+        manifest = bundle.read_manifest(folder)
+        bundle.verify_identity(manifest, expected)
+    except (ValueError, RecursionError) as error:
+        # JSON as Python reads it knows NaN, and nests deeper than can be written again.
+        raise ManifestInvalid(f"manifest.json cannot be hashed: {error}") from error
     return manifest
 
 
