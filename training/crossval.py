@@ -64,7 +64,7 @@ def crossval(
         raise ValueError(f"{folds} folds need as many queries, but there are {kept.count}{gone}")
     rounds: list[Evaluation] = []
     for repeat in range(repeats):
-        members = _members(kept.count, folds, seed, repeat)
+        members = _members(kept.count, folds, seed + repeat)
         scores = np.empty(kept.rows, np.float32)
         for fold in range(folds):
             held_out = members == fold
@@ -145,9 +145,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _members(count: int, folds: int, seed: int, repeat: int) -> NDArray[np.int64]:
+def _members(count: int, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each query; sizes differ by one at most."""
-    return np.random.default_rng([seed, repeat]).permutation(count) % folds
+    return np.random.default_rng(seed).permutation(count) % folds
 
 
 def _scores(model: bytes, queries: Queries) -> NDArray[np.float32]:
