@@ -1,0 +1,211 @@
+"""The HTTP application: routes, probes, and the start of the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service import api, openapi
+from service.admission import Turns
+from service.loading import Loader, Model
+from service.middleware import Exchange, Identified, problem_response
+from service.mistakes import Limits
+from service.problems import Problem
+from service.revision import current_revision
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+JSON = "application/json"
+QUIET = frozenset({"/livez", "/startupz", "/readyz", "/metrics"})
+
+
+def create_app(
+    settings: Settings, telemetry: Telemetry | None = None, *, settle: Callable[[], object] | None = None
+) -> Starlette:
+    """An application whose lifespan starts loading the model of `settings`.
+
+    Args:
+        telemetry: its metrics and identity; made from the settings if None.
+        settle: as of `Loader`.
+    """
+    service = Service(settings, telemetry or Telemetry(commit_of(settings)), settle)
+    endpoints: dict[str, Callable[[Request], Any]] = {
+        "/": service.index,
+        "/v1/rank": service.rank,
+        "/livez": service.livez,
+        "/startupz": service.readyz,
+        "/readyz": service.readyz,
+        "/metrics": service.metrics,
+        "/version": service.version,
+        "/openapi.json": service.openapi,
+    }
+    app = Starlette(
+        routes=[Route(path, endpoint, methods=[openapi.ROUTES[path].method]) for path, endpoint in endpoints.items()],
+        middleware=[Middleware(Identified, service.telemetry, frozenset(endpoints), QUIET)],
+        exception_handlers={Problem: _answer_problem, HTTPException: _answer_http_exception},
+        lifespan=service.lifespan,
+    )
+    # "/livez/" is another path, and a redirect of a POST loses its body in many clients.
+    app.router.redirect_slashes = False
+    app.state.service = service
+    return app
+
+
+class Service:
+    """The endpoints and what they share."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, settle: Callable[[], object] | None = None) -> None:
+        self.settings = settings
+        self.telemetry = telemetry
+        self.loader = Loader(settings, telemetry, settle)
+        self._limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
+        self._turns = Turns(telemetry.metrics.queue_seconds.observe)
+        self._openapi = orjson.dumps(openapi.document(self._limits, settings.max_body_bytes))
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
+        """Starts the load and lets the port open; uvicorn listens once this has yielded."""
+        self.loader.start()
+        yield
+        self.loader.stop()
+
+    async def rank(self, request: Request) -> Response:
+        exchange: Exchange = request.scope["exchange"]
+        model = self._model()
+        _check_media_type(request)
+        body = await read_body(request, self.settings.max_body_bytes)
+        received = perf_counter()
+        async with self._turns:
+            answer = api.answer(
+                body,
+                model.ranker,
+                self._limits,
+                model=model.about,
+                query=exchange.request_id,
+                started=received,
+            )
+        exchange.about["items"] = answer.items
+        self.telemetry.metrics.items.observe(answer.items)
+        self.telemetry.metrics.score_seconds.observe(answer.seconds)
+        return Response(answer.body, media_type=JSON)
+
+    async def livez(self, _: Request) -> Response:
+        return _json({"status": "alive"})
+
+    async def readyz(self, _: Request) -> Response:
+        model = self._model()
+        about = {**model.about, "digest": model.manifest.digest}
+        return _json({"status": "ready", "model": about, "phases": self.loader.state.phases})
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(self.telemetry.metrics.render(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def version(self, _: Request) -> Response:
+        model = self.loader.state.model
+        about = None
+        if model is not None:
+            manifest = model.manifest
+            about = {
+                **model.about,
+                "digest": manifest.digest,
+                "created": manifest.created,
+                "commit": manifest.commit,
+                "features": manifest.schema.width,
+                "schema_sha256": manifest.schema.sha256,
+            }
+        return _json({"service": "podium", "commit": self.telemetry.identity.commit, "model": about})
+
+    async def openapi(self, _: Request) -> Response:
+        return Response(self._openapi, media_type=JSON)
+
+    async def index(self, _: Request) -> Response:
+        routes = {path: f"{route.method}: {route.summary}" for path, route in openapi.ROUTES.items()}
+        return _json({"service": "podium", "routes": routes})
+
+    def _model(self) -> Model:
+        state = self.loader.state
+        if state.model is not None:
+            return state.model
+        members: dict[str, Any] = {"phase": state.phase, "phases": state.phases}
+        detail = f"the model is not ready: {state.phase}"
+        if state.failure is not None:
+            members |= {"reason": state.failure.reason, "failed_phase": state.failure.phase}
+            detail = f"the model failed while {state.failure.phase}: {state.failure.detail}"
+        headers = {"retry-after": str(self.settings.retry_after_seconds)}
+        raise Problem("not-ready", detail, headers=headers, members=members)
+
+
+def commit_of(settings: Settings) -> str:
+    """The commit that answers carry: 40 hex digits with -dirty after them if the tree was changed, or "unknown"."""
+    if settings.commit is not None:
+        return settings.commit
+    revision = current_revision()
+    return f"{revision.commit}-dirty" if revision.dirty and revision.commit != "unknown" else revision.commit
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """
+    Raises:
+        Problem: 413, before reading if the client says how much it sends, else as soon as it is too much.
+        ClientDisconnect: the client left while sending.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
+        raise _too_large(limit)
+    size = 0
+    chunks: list[bytes] = []
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("body-too-large", f"this service takes at most {limit} bytes a body", members={"max_bytes": limit})
+
+
+def _check_media_type(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != JSON:
+        found = f"the body is {given[:100]!r}" if given else "there is no Content-Type"
+        raise Problem("unsupported-media-type", f"{found}: send Content-Type: application/json")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise Problem("unsupported-media-type", f"the body is encoded as {encoding[:100]!r}: send it as it is")
+
+
+def _json(document: Any) -> Response:
+    return Response(orjson.dumps(document), media_type=JSON)
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    telemetry: Telemetry = request.app.state.service.telemetry
+    telemetry.metrics.rejected(error.slug)
+    return problem_response(error, request.scope)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    # The router raises two: no such path, and no such method on it.
+    if not isinstance(error, HTTPException) or error.status_code not in (404, 405):
+        raise error
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return await _answer_problem(request, Problem("not-found", f"there is no {path}; / lists the routes"))
+    allowed = (error.headers or {}).get("Allow", "")
+    detail = f"{path} takes {allowed}, not {request.method[:40]}"
+    return await _answer_problem(request, Problem("method-not-allowed", detail, headers={"allow": allowed}))
