@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -238,15 +238,15 @@ class FolderRegistry:
 
     def _entry(self, name: str, version: str) -> Entry:
         folder = self.root / MODELS / name / version
+        about = Entry(name, version, folder.as_uri(), _published(folder))
         if not (valid_name(name) and valid_name(version)):
-            return Entry(name, version, folder.as_uri(), problem="not a name and a version that publish would give")
+            return replace(about, problem="not a name and a version that publish would give")
         try:
             manifest = _manifest_at(folder, name, version)
             check_listing(folder, manifest)
-            published = (folder / bundle.MANIFEST).stat().st_mtime_ns
         except (BundleError, OSError) as error:
-            return Entry(name, version, folder.as_uri(), problem=str(error))
-        return Entry(name, version, folder.as_uri(), published, manifest)
+            return replace(about, problem=str(error))
+        return replace(about, manifest=manifest)
 
     @contextmanager
     def _reaching(self, deed: str) -> Generator[None, None, None]:
@@ -293,6 +293,14 @@ def fetch_model(uri: str, into: Path, expected: str | None = None) -> Path:
     if isinstance(registry, FolderRegistry):
         return registry.folder_and_manifest(ref.name, ref.version)[0]
     return registry.fetch(ref.name, ref.version, into, expected)
+
+
+def _published(folder: Path) -> int:
+    # The manifest is written last and never again.
+    try:
+        return (folder / bundle.MANIFEST).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _visible(folder: Path) -> list[str]:
