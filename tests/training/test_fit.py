@@ -58,6 +58,14 @@ def test_equal_bytes_over_processes_and_threads() -> None:
     assert digests == {hashlib.sha256(here).hexdigest()}
 
 
+def test_is_xgbranker_fitted_by_query_id() -> None:
+    train = tiny_queries(noise=2)
+    plain = xgb.XGBRanker(n_estimators=20, max_depth=3, subsample=0.8, colsample_bytree=0.5, random_state=3, n_jobs=1)
+    plain.fit(train.features, train.relevance, qid=train.row_qids())
+    ours = fit(train, None, QUICK, seed=3, threads=1)
+    np.testing.assert_array_equal(ours.predict(train.features), plain.predict(train.features))
+
+
 def test_the_seed_counts() -> None:
     first, second = (model_bytes(fit(tiny_queries(), None, QUICK, seed=seed, threads=1)) for seed in (0, 1))
     assert first != second
