@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -71,22 +71,7 @@ class Evaluation:
 
     def table(self) -> Table:
         """For people: a line a cut-off, and below it all that says what the numbers mean."""
-        table = Table(title=f"NDCG, {self.split}", caption=self.caption(), caption_justify="left", title_justify="left")
-        for column in ("", "NDCG", "95 % interval", "blank = 0", "blank = 1", "random order"):
-            table.add_column(column, justify="right")
-        for cutoff in self.ours.cutoffs:
-            conventions = [_digits(self.ours.mean(cutoff, convention)) for convention in Convention]
-            span = " to ".join(_digits(edge) for edge in self.intervals[cutoff])
-            table.add_row(f"@{cutoff}", conventions[0], span, *conventions[1:], _digits(self.random.mean(cutoff)))
-        return table
-
-    def caption(self) -> str:
-        """Number of queries, convention, and how many recipes were tried, in a sentence each."""
-        counted = f"{self.queries - self.blank} of {self.queries} queries count; {self.blank} are blank"
-        tried = "how many recipes were tried is not known" if self.tried is None else f"recipes tried: {self.tried}"
-        return (
-            f"{counted} (no relevant document) and left out, except in the columns that say so. {tried.capitalize()}."
-        )
+        return evaluation_table(self.to_json())
 
     def summary(self, cutoff: int = 10) -> str:
         """One line: the mean, its interval, and what a random order gets."""
@@ -140,9 +125,32 @@ def measured(
     return Evaluation(split, queries.rows, ours, random_order(queries.relevance, queries.offsets), tried, seed)
 
 
+def evaluation_table(found: Mapping[str, Any]) -> Table:
+    """`Evaluation.to_json` as a table, which a manifest's metrics make as well."""
+    title, caption = f"NDCG, {found['split']}", _caption(found)
+    table = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
+    for column in ("", "NDCG", "95 % interval", "blank = 0", "blank = 1", "random order"):
+        table.add_column(column, justify="right")
+    for cutoff in sorted(int(name.removeprefix("ndcg@")) for name in found if name.startswith("ndcg@")):
+        at = found[f"ndcg@{cutoff}"]
+        span = " to ".join(_digits(edge) for edge in at["interval"])
+        means = [_digits(at[convention]) for convention in Convention]
+        table.add_row(f"@{cutoff}", means[0], span, *means[1:], _digits(at["random"]))
+    return table
+
+
+def _caption(found: Mapping[str, Any]) -> str:
+    counted = f"{found['queries'] - found['blank_queries']} of {found['queries']} queries count"
+    blank = f"{found['blank_queries']} are blank (no relevant document) and left out, except in the columns that say so"
+    tried = found["recipes_tried"]
+    return f"{counted}; {blank}. " + (
+        "How many recipes were tried is not known." if tried is None else f"Recipes tried: {tried}."
+    )
+
+
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
-def _digits(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
+def _digits(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4f}"

@@ -111,7 +111,7 @@ def test_tried_is_not_made_up() -> None:
     queries = tiny_queries()
     evaluation = measured(queries.features[:, 0].copy(), queries, split="test")
     assert evaluation.to_json()["recipes_tried"] is None
-    assert "how many recipes were tried is not known" in evaluation.caption().lower()
+    assert "how many recipes were tried is not known" in str(evaluation.table().caption).lower()
 
 
 def test_refusals(estimator: xgb.XGBRanker) -> None:

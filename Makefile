@@ -1,0 +1,37 @@
+# Every target is one Python entry point; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
+
+demo: venv ## real queries in, ranked results out over HTTP (DATA=<folder> for your own)
+	@$(BIN)/python -m training demo $(if $(DATA),--data '$(DATA)')
+
+serve: venv ## serve the newest local model on port 8000 (MODEL=<uri> for another)
+	@$(BIN)/python -m service serve $(if $(MODEL),--model '$(MODEL)',--newest)
+
+test: venv-dev ## run all tests
+	@$(BIN)/python -m pytest
+
+check: venv-dev ## ruff, formatting, pyright strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+format: venv-dev ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environment, models and runs of this checkout
+	rm -rf .venv .podium
+
+.PHONY: venv venv-dev
+venv:
+	@$(PYTHON) -m training.environment
+
+venv-dev:
+	@$(PYTHON) -m training.environment dev

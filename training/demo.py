@@ -1,0 +1,145 @@
+"""The whole way on one machine: real queries, a trained and published model, a service, ranked results over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from service.golden import shortest
+from training import commands, console
+from training.mslr import HOW_TO_GET
+from training.ndcg import ndcg, random_order
+from training.publish import first_queries
+from training.queries import Queries
+from training.runs import Run
+from training.sample import SampleUnavailable
+from training.server import serving
+from training.synthetic import synthetic_fold, write_fold
+
+QUERIES = 3
+SHOWN = 8
+CUTOFF = 10
+SYNTHETIC = Path(".podium/data/synthetic")
+LOG = Path(".podium/service.log")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One query as it was sent, and what came back."""
+
+    qid: int
+    queries: Queries
+    answer: dict[str, Any]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """[documents], in the order of the data."""
+        by_id = {item["id"]: item["score"] for item in self.answer["items"]}
+        return np.array([by_id[document_id(row)] for row in range(self.queries.rows)], np.float32)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the demo and returns 0. Raises what its steps raise, `ServerError` among them."""
+    say = console.messages().print
+    args.data = str(_data(args))
+    run_, evaluations, done = commands.chained(args)
+    say(commands.published_line(done))
+    show = console.results().print
+    for found in evaluations:
+        show(found.table())
+    fold = commands.read_data(args)
+    say(f"starting the service on {done.uri}")
+    with serving(done.uri, LOG, lambda phase: None) as address:
+        answers = rank_over_http(address, first_queries(fold.test, QUERIES))
+    for answered in answers:
+        show(result_table(answered))
+    show(_agreement(run_, answers))
+    model = answers[0].answer["model"]
+    show(f"Model {model['name']}, version {model['version']}.", *(each.summary() for each in evaluations), sep="\n")
+    show(_next_steps(model, run_))
+    return 0
+
+
+def rank_over_http(address: str, queries: Queries) -> list[Answered]:
+    """Sends each query to `/v1/rank`. Raises httpx.HTTPStatusError when one is refused."""
+    answers: list[Answered] = []
+    with httpx.Client(base_url=address, timeout=30) as client:
+        for number, qid in enumerate(queries.qids.tolist()):
+            one = queries.select(np.arange(queries.count) == number)
+            response = client.post("/v1/rank", json=request(str(qid), one.features))
+            response.raise_for_status()
+            answers.append(Answered(qid, one, response.json()))
+    return answers
+
+
+def request(query: str, features: NDArray[np.float32]) -> dict[str, Any]:
+    """A query on the wire format: float32 [documents, width] as the shortest decimals that give it back."""
+    return {
+        "id": query,
+        "items": [
+            {"id": document_id(row), "features": [None if np.isnan(value) else shortest(value) for value in values]}
+            for row, values in enumerate(features)
+        ],
+    }
+
+
+def document_id(row: int) -> str:
+    """MSLR's documents have no names; their place in the file is one."""
+    return f"doc-{row + 1}"
+
+
+def result_table(answered: Answered) -> Table:
+    """The best documents as the service ordered them, with the relevance that people gave them."""
+    queries = answered.queries
+    ours = ndcg(answered.scores, queries.relevance, queries.offsets).values[0, -1]
+    random = random_order(queries.relevance, queries.offsets).values[0, -1]
+    title = f"query {answered.qid}: {queries.rows} documents, NDCG@{CUTOFF} {ours:.3f}, in random order {random:.3f}"
+    table = Table(title=title, title_justify="left")
+    for column in ("rank", "item", "score", "true relevance"):
+        table.add_column(column, justify="left" if column == "item" else "right")
+    for item in answered.answer["items"][:SHOWN]:
+        relevance = int(queries.relevance[int(item["id"].removeprefix("doc-")) - 1])
+        table.add_row(str(item["rank"]), item["id"], f"{item['score']:.4f}", f"{relevance} {'*' * relevance}")
+    if queries.rows > SHOWN:
+        table.add_row("...", f"{queries.rows - SHOWN} more", "", "")
+    return table
+
+
+def _agreement(run_: Run, answers: list[Answered]) -> str:
+    ranker = run_.ranker()
+    for answered in answers:
+        if not np.array_equal(ranker.score(answered.queries.features), answered.scores):
+            raise AssertionError(f"query {answered.qid}: the service and offline evaluation give different scores")
+    documents = sum(answered.queries.rows for answered in answers)
+    return f"All {documents} scores over HTTP equal those of offline evaluation, bit for bit."
+
+
+def _data(args: argparse.Namespace) -> Path:
+    if args.data != commands.SAMPLE:
+        return Path(args.data)
+    try:
+        return commands.data_folder(args.data)
+    except SampleUnavailable as error:
+        console.messages().print(f"{error}\nGoing on with synthetic data: its numbers say nothing about real queries.")
+    if not SYNTHETIC.exists():
+        write_fold(synthetic_fold(), SYNTHETIC)
+    return SYNTHETIC
+
+
+def _next_steps(model: dict[str, str], run_: Run) -> str:
+    return f"""
+Where to look next:
+  make serve                                       serve this model; the README shows the API by curl
+  .venv/bin/python -m training show {run_.folder}
+  .venv/bin/python -m service show {model["name"]}          what the model was made of
+  .venv/bin/python -m service verify {model["name"]}        every byte, and the golden queries
+  make demo DATA=<folder>                          your own train.txt, vali.txt, test.txt
+
+{HOW_TO_GET}"""
