@@ -46,6 +46,15 @@ def test_rows_are_grouped_by_query_in_file_order(tmp_path: Path):
     assert split.features.flags.c_contiguous
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.sampled_from([10, 50, 10_000]))
+def test_any_order_of_rows_is_sorted_stably(tmp_path_factory: pytest.TempPathFactory, qids: list[int], piece: int):
+    text = "".join(f"{row % 3} qid:{qid} 1:{row} 2:{qid}\n" for row, qid in enumerate(qids)).encode()
+    split = read(tmp_path_factory.getbasetemp(), text, piece_bytes=piece)
+    assert split.features.tolist() == [[row, qid] for qid, row in sorted(zip(qids, range(len(qids)), strict=True))]
+    assert split.relevance.tolist() == [int(row) % 3 for row in split.features[:, 0]]
+    assert split.row_qids().tolist() == sorted(qids)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -193,6 +202,7 @@ def test_too_wide_a_first_line_is_refused(tmp_path: Path):
         ("crc.txt.gz", gzip.compress(TWO)[:-8] + b"\0" * 8, 3, "damaged"),
         ("tail.txt.gz", gzip.compress(TWO) + b"junk", 3, "damaged"),
     ],
+    ids=["empty", "blank", "empty-gz", "gz-named-txt", "txt-named-gz", "utf-16", "checksum", "trailing-junk"],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, name: str, content: bytes, line: int | None, reason: str):
     path = tmp_path / name
