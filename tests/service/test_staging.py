@@ -83,3 +83,14 @@ def test_make_folders_names_what_is_in_the_way(tmp_path: Path) -> None:
         with pytest.raises(NotADirectoryError) as refused:
             make_folders(tmp_path / name / "c")
         assert refused.value.filename == str(tmp_path / name)
+
+
+def test_sweeping_takes_the_name_first_so_that_no_torn_folder_can_be_placed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / STAGING / "0123"
+    left.mkdir(parents=True)
+    there: list[bool] = []
+    monkeypatch.setattr("service.staging.shutil.rmtree", lambda *_, **__: there.append(left.exists()))  # pyright: ignore[reportUnknownLambdaType]
+    sweep(tmp_path / STAGING)
+    assert there == [False]
