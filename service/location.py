@@ -74,8 +74,10 @@ def local_path(uri: str) -> Path:
         raise BadUri(f"{uri!r} is no address: give file:///folder or a path")
     split = _SCHEME.fullmatch(uri)
     if split is None:
+        # pathlib keeps a second leading slash, which POSIX leaves to the system; here it means nothing.
+        path = Path(f"/{uri.lstrip('/')}" if uri.startswith("/") else uri)
         # `a/../b` means what the shell takes it for, also where `a` is a symbolic link.
-        return Path(os.path.realpath(uri)) if ".." in Path(uri).parts else Path(uri).absolute()
+        return Path(os.path.realpath(path)) if ".." in path.parts else path.absolute()
     scheme, rest = split[1].lower(), split[2]
     if scheme != "file":
         raise BadUri(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.location import BadUri, ModelRef, local_path, parse_model_uri
@@ -22,6 +22,8 @@ from service.location import BadUri, ModelRef, local_path, parse_model_uri
         ("file:///a%20b/%C3%A9", "/a b/é"),
         ("file:///a%25b", "/a%b"),
         ("/a/b", "/a/b"),
+        ("//a/b", "/a/b"),
+        ("//", "/"),
         ("/a%20b", "/a%20b"),
         ("/nowhere/../b", "/b"),
     ],
@@ -88,7 +90,9 @@ def test_any_other_address_is_a_folder_with_one_bundle(path: str) -> None:
     assert parse_model_uri(path) == ModelRef(Path(path).as_uri(), folder=Path(path))
 
 
-@given(st.text())
+@settings(max_examples=300)
+@given(st.text() | st.text("/.%2eEfF0:", max_size=12))
+@example("//")
 def test_parsing_refuses_or_gives_an_absolute_path_that_its_uri_leads_back_to(text: str) -> None:
     for uri in (text, f"file:///{text}", f"file:///r/models/{text}"):
         try:
