@@ -3,6 +3,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is not a failure.
+settings.register_profile("podium", deadline=None)
+settings.load_profile("podium")
 
 ROOT = Path(__file__).resolve().parent.parent
 

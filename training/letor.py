@@ -1,7 +1,7 @@
 """Reads learning-to-rank data in the LETOR / SVMlight text format, plain or gzip-compressed.
 
 A line is `relevance qid:ID 1:value 2:value ... N:value`, by default with every feature on every line. Files are
-read in pieces, so that text and parser never take more memory than the float32 matrix they end in.
+read in pieces, so that text and parser take a fixed amount of memory, however long the file.
 """
 
 from __future__ import annotations
