@@ -1,0 +1,56 @@
+"""The lock files: complete, hashed, free of addresses, and of one mind about versions."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+LOCKS = sorted(path.name for path in REQUIREMENTS.glob("*.txt"))
+PIN = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[\w+\])?)==(\S+?)(?: ; (.*?))?(?: \\)?$", re.MULTILINE)
+
+
+def pins(name: str) -> dict[tuple[str, str], str]:
+    """(package, marker) -> version."""
+    return {(package, marker): version for package, version, marker in PIN.findall((REQUIREMENTS / name).read_text())}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_hashes(name: str) -> None:
+    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", (REQUIREMENTS / name).read_text())[1:]
+    assert len(entries) == len(pins(name)) > 0
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_no_lock_names_an_index(name: str) -> None:
+    text = (REQUIREMENTS / name).read_text()
+    assert re.findall(r"https?://\S+|--index-url|--extra-index-url|--find-links", text) == []
+
+
+@pytest.mark.parametrize("name", ["service.txt", "training.txt", "dev.txt"])
+def test_exactly_one_xgboost_on_every_platform(name: str) -> None:
+    found = {key: version for key, version in pins(name).items() if key[0].startswith("xgboost")}
+    assert found == {
+        ("xgboost-cpu", "sys_platform == 'linux'"): "3.2.0",
+        ("xgboost", "sys_platform != 'linux'"): "3.2.0",
+    }
+
+
+@pytest.mark.parametrize(("smaller", "larger"), [("service.txt", "training.txt"), ("training.txt", "dev.txt")])
+def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
+    # The larger environment is made by adding to the smaller one, so a differing pin would change it under foot.
+    versions = [{(package, version) for (package, _), version in pins(name).items()} for name in (smaller, larger)]
+    assert versions[0] <= versions[1]
+
+
+@pytest.mark.parametrize("name", ["service", "training", "dev", "sample"])
+def test_what_is_asked_for_is_locked(name: str) -> None:
+    asked = re.findall(r"^([a-z][\w-]*)", (REQUIREMENTS / f"{name}.in").read_text(), re.MULTILINE)
+    locked = {package.partition("[")[0] for package, _ in pins(f"{name}.txt")}
+    assert set(asked) <= locked
+
+
+def test_the_service_needs_no_training_library() -> None:
+    locked = {package for package, _ in pins("service.txt")}
+    assert not locked & {"scikit-learn", "pandas", "polars", "rich", "httpx", "nvidia-nccl-cu12"}

@@ -1,0 +1,67 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.environment import SetupError, main, python_of, set_up
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def requirements(tmp_path: Path) -> Path:
+    folder = tmp_path / "requirements"
+    folder.mkdir()
+    (folder / "training.txt").write_text("# nothing\n")
+    (folder / "dev.txt").write_text("# nothing more\n")
+    return folder
+
+
+def test_set_up_is_done_once_and_again_when_the_lock_changes(requirements: Path, tmp_path: Path) -> None:
+    target = tmp_path / "venv"
+    assert set_up(requirements, target)
+    marker = target / "marker"
+    marker.touch()
+    assert not set_up(requirements, target)
+    os.utime(requirements / "training.txt", (0, 0))
+    assert not set_up(requirements, target), "a time stamp alone is no reason"
+    assert set_up(requirements, target, "dev")
+    assert marker.exists(), "adding to it does not start over"
+    (requirements / "training.txt").write_text("# other\n")
+    assert set_up(requirements, target)
+    assert not marker.exists()
+
+
+def test_a_failed_install_is_not_taken_for_done(requirements: Path, tmp_path: Path) -> None:
+    (requirements / "training.txt").write_text("six==1.16.0 --hash=sha256:" + "0" * 64 + "\n")
+    target = tmp_path / "venv"
+    with pytest.raises(SetupError, match="pip could not install training"):
+        set_up(requirements, target)
+    assert python_of(target).exists()
+    (requirements / "training.txt").write_text("# nothing\n")
+    assert set_up(requirements, target)
+
+
+def test_a_killed_set_up_starts_over(requirements: Path, tmp_path: Path) -> None:
+    target = tmp_path / "venv"
+    (target / "bin").mkdir(parents=True)
+    (target / "half").touch()
+    assert set_up(requirements, target)
+    assert not (target / "half").exists()
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    script = "import sys; sys.path.insert(0, '.'); import training.environment as e; sys.exit(e.main(['--help']))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dev adds what tests and checks need" in done.stdout
+
+
+def test_an_old_python_is_told_apart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 2, "final", 0))
+    assert main([]) == 2
+    assert "needs Python 3.11 or newer, this is 3.10.2" in capsys.readouterr().err
