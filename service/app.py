@@ -203,7 +203,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     # The router raises two: no such path, and no such method on it.
     if not isinstance(error, HTTPException) or error.status_code not in (404, 405):
         raise error
-    path = request.url.path[:200]
+    path = request.scope["path"][:200]
     if error.status_code == 404:
         return await _answer_problem(request, Problem("not-found", f"there is no {path}; / lists the routes"))
     allowed = (error.headers or {}).get("Allow", "")

@@ -95,7 +95,7 @@ def serve(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, _end)
     telemetry = Telemetry(commit_of(settings))
     configure_logging(settings.log_level, telemetry.identity)
-    telemetry.event("starting", **settings.public | {"commit": telemetry.identity.commit})
+    telemetry.event("starting", settings=settings.public)
     for name, closest in unknown_variables().items():
         telemetry.event("unknown-variable", logging.WARNING, variable=name, closest=closest)
     try:

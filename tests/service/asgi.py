@@ -18,6 +18,7 @@ class Client:
     """Synchronous, so that a test reads from top to bottom."""
 
     def __init__(self, app: Starlette, runner: asyncio.Runner) -> None:
+        self.app = app
         self._runner = runner
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://podium")
@@ -33,6 +34,9 @@ class Client:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self.run(self._client.request(method, path, **options))
+
+    def send(self, request: httpx.Request) -> httpx.Response:
+        return self.run(self._client.send(request))
 
     def settled(self, seconds: float = 20.0) -> httpx.Response:
         """The answer of /readyz once the start has ended, one way or the other."""
