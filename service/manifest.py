@@ -138,6 +138,8 @@ def canonical_json(value: Any) -> bytes:
 def _parse(data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data)
+        # Python reads NaN and 1e999, which no digest covers because JSON cannot write them.
+        canonical_json(document)
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"manifest.json is not JSON: {error}") from error
     if not isinstance(document, dict):

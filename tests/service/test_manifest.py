@@ -119,6 +119,13 @@ def test_names_that_do_not_hash_to_the_schema_are_refused(names: list[str]) -> N
         Manifest.from_json(json.dumps(document).encode())
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e999"])
+def test_numbers_that_json_has_not_are_refused(number: str) -> None:
+    data = make_manifest(metrics={"ndcg@10": 0.25}).to_json().replace(b"0.25", number.encode())
+    with pytest.raises(ManifestInvalid, match="is not JSON"):
+        Manifest.from_json(data)
+
+
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_refused_readably(data: bytes) -> None:
     with pytest.raises(ManifestInvalid, match=r"manifest\.json"):
