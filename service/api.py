@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from service.mistakes import MAX_ID_LENGTH, REQUEST_KEYS
 
 if TYPE_CHECKING:
     from service.mistakes import Limits
-    from service.ranker import Floats, Ranking
+    from service.ranker import Floats, Ranker, Ranking
     from service.schema import FeatureSchema
 
 _NUMBERS = {int, float, type(None)}
@@ -31,6 +32,44 @@ class RankRequest:
     features: Floats
     top_k: int | None = None
     explain: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`seconds` is what scoring alone took."""
+
+    body: bytes
+    items: int
+    seconds: float
+
+
+def answer(
+    body: bytes, ranker: Ranker, limits: Limits, *, model: Mapping[str, str], query: str, started: float | None = None
+) -> Answer:
+    """The whole of `/v1/rank` but for HTTP: bytes in, bytes out.
+
+    Args:
+        model: name and version, as the answer shows them.
+        query: the answer's id if the request has none.
+        started: when `took_ms` began, by `perf_counter`; now if None.
+
+    Raises:
+        Problem, InvalidRequest: as `parse`.
+    """
+    begun = perf_counter() if started is None else started
+    request = parse(body, ranker.schema, limits)
+    before = perf_counter()
+    ranking = ranker.rank(request.features, request.top_k)
+    seconds = perf_counter() - before
+    contributions = None
+    if request.explain:
+        matrix = ranker.contributions(request.features[ranking.order])
+        contributions = explained(matrix, ranking.order, ranker.schema)
+    took_ms = (perf_counter() - begun) * 1000
+    text = encode(
+        request, ranking, query=request.id or query, model=model, took_ms=took_ms, contributions=contributions
+    )
+    return Answer(text, len(request.item_ids), seconds)
 
 
 def parse(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest:

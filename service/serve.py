@@ -119,8 +119,8 @@ def serve(settings: Settings) -> int:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )
-    telemetry.event("listening", host=settings.host, port=listener.getsockname()[1])
     try:
+        telemetry.event("listening", host=settings.host, port=listener.getsockname()[1])
         server.run([listener])
     finally:
         telemetry.event("stopped")
