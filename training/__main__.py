@@ -43,7 +43,11 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    add("sample", commands.sample, "get 10,000 real MSLR-WEB10K lines, and print the folder they are in")
+    add(
+        "sample",
+        commands.sample,
+        "get 10,000 real MSLR-WEB10K lines (without network: synthetic ones), and print their folder",
+    )
 
     synthetic = add("synthetic", commands.synthetic, "write seeded data of the same shape")
     synthetic.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")

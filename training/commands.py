@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.commands import default_registry
@@ -20,12 +21,13 @@ from training.publish import check_name, first_queries, publish
 from training.queries import Fold
 from training.recipe import DEFAULT, Recipe, load_recipe
 from training.runs import Run, RunError, describe, open_run, run_folder, save_run
-from training.sample import sample_folder
+from training.sample import SampleUnavailable, cache_folder, sample_folder
 from training.show import model_lines, run_lines
 from training.synthetic import synthetic_fold, write_fold
 
 RUNS = Path(".podium/runs")
 SAMPLE = "sample"
+SYNTHETIC = "synthetic-0"
 
 
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +65,23 @@ def add_registry_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def sample(args: argparse.Namespace) -> int:
-    """Gets the real sample and prints its folder."""
-    say = console.messages()
-    sys.stdout.write(f"{sample_folder(progress=say.print)}\n")
+    """Gets the real sample, or says why not and makes synthetic data; prints the folder."""
+    folder, _ = sample_or_synthetic()
+    sys.stdout.write(f"{folder}\n")
     return 0
+
+
+def sample_or_synthetic() -> tuple[Path, bool]:
+    """The sample's folder, and whether it is real. Raises SampleCorrupt."""
+    say = console.messages().print
+    try:
+        return sample_folder(progress=say), True
+    except SampleUnavailable as error:
+        say(f"{error}\nGoing on with synthetic data: its numbers say nothing about real queries.")
+    folder = cache_folder() / SYNTHETIC
+    if not folder.exists():
+        write_fold(synthetic_fold(), folder)
+    return folder, False
 
 
 def synthetic(args: argparse.Namespace) -> int:
@@ -106,12 +121,12 @@ def publish_model(args: argparse.Namespace) -> int:
 
 def run_all(args: argparse.Namespace) -> int:
     """fit, evaluate and publish; prints the tables and, last, the model's URI."""
-    run, evaluations, done = chained(args)
-    for found in evaluations:
+    chain = chained(args)
+    for found in chain.evaluations:
         console.results().print(found.table())
-    console.messages().print(f"run: {run.folder}")
-    console.messages().print(published_line(done))
-    sys.stdout.write(f"{done.uri}\n")
+    console.messages().print(f"run: {chain.run.folder}")
+    console.messages().print(published_line(chain.published))
+    sys.stdout.write(f"{chain.published.uri}\n")
     return 0
 
 
@@ -124,13 +139,23 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def chained(args: argparse.Namespace) -> tuple[Run, list[Evaluation], Published]:
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """What came of data, fit, evaluation and publication."""
+
+    fold: Fold
+    run: Run
+    evaluations: list[Evaluation]
+    published: Published
+
+
+def chained(args: argparse.Namespace) -> Chain:
     """What `run` and `demo` share. Raises as the steps do."""
     registry = open_registry(registry_uri(args))
     fold = read_data(args)
     run = fitted(args, fold)
     evaluations = evaluated(run, fold)
-    return run, evaluations, publish(run, registry)
+    return Chain(fold, run, evaluations, publish(run, registry))
 
 
 def fitted(args: argparse.Namespace, fold: Fold | None = None) -> Run:

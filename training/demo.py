@@ -19,14 +19,11 @@ from training.ndcg import ndcg, random_order
 from training.publish import first_queries
 from training.queries import Queries
 from training.runs import Run
-from training.sample import SampleUnavailable
 from training.server import serving
-from training.synthetic import synthetic_fold, write_fold
 
 QUERIES = 3
 SHOWN = 8
 CUTOFF = 10
-SYNTHETIC = Path(".podium/data/synthetic")
 LOG = Path(".podium/service.log")
 
 
@@ -48,22 +45,29 @@ class Answered:
 def run(args: argparse.Namespace) -> int:
     """Runs the demo and returns 0. Raises what its steps raise, `ServerError` among them."""
     say = console.messages().print
-    args.data = str(_data(args))
-    run_, evaluations, done = commands.chained(args)
-    say(commands.published_line(done))
     show = console.results().print
-    for found in evaluations:
+    if args.data == commands.SAMPLE:
+        folder, real = commands.sample_or_synthetic()
+        args.data = str(folder)
+        # A model of made-up queries must not pass for one of MSLR.
+        args.name = args.name or (None if real else "synthetic")
+    chain = commands.chained(args)
+    model = chain.published
+    say(commands.published_line(model))
+    for found in chain.evaluations:
         show(found.table())
-    fold = commands.read_data(args)
-    say(f"starting the service on {done.uri}")
-    with serving(done.uri, LOG, lambda phase: None) as address:
-        answers = rank_over_http(address, first_queries(fold.test, QUERIES))
+    say(f"starting the service on {model.uri}")
+    with serving(model.uri, LOG) as address:
+        answers = rank_over_http(address, first_queries(chain.fold.test, QUERIES))
     for answered in answers:
-        show(result_table(answered))
-    show(_agreement(run_, answers))
-    model = answers[0].answer["model"]
-    show(f"Model {model['name']}, version {model['version']}.", *(each.summary() for each in evaluations), sep="\n")
-    show(_next_steps(model, run_))
+        show(headline(answered), result_table(answered), sep="\n")
+    show(_agreement(chain.run, answers))
+    show(
+        f"Model {chain.run.about['name']}, version {model.version}.",
+        *(f.summary() for f in chain.evaluations),
+        sep="\n",
+    )
+    show(_next_steps(chain))
     return 0
 
 
@@ -95,13 +99,17 @@ def document_id(row: int) -> str:
     return f"doc-{row + 1}"
 
 
+def headline(answered: Answered) -> str:
+    queries = answered.queries
+    ours = ndcg(answered.scores, queries.relevance, queries.offsets, [CUTOFF]).mean(CUTOFF)
+    random = random_order(queries.relevance, queries.offsets, [CUTOFF]).mean(CUTOFF)
+    return f"\nQuery {answered.qid}: {queries.rows} documents, NDCG@{CUTOFF} {ours:.3f}, in random order {random:.3f}"
+
+
 def result_table(answered: Answered) -> Table:
     """The best documents as the service ordered them, with the relevance that people gave them."""
     queries = answered.queries
-    ours = ndcg(answered.scores, queries.relevance, queries.offsets).values[0, -1]
-    random = random_order(queries.relevance, queries.offsets).values[0, -1]
-    title = f"query {answered.qid}: {queries.rows} documents, NDCG@{CUTOFF} {ours:.3f}, in random order {random:.3f}"
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for column in ("rank", "item", "score", "true relevance"):
         table.add_column(column, justify="left" if column == "item" else "right")
     for item in answered.answer["items"][:SHOWN]:
@@ -112,8 +120,8 @@ def result_table(answered: Answered) -> Table:
     return table
 
 
-def _agreement(run_: Run, answers: list[Answered]) -> str:
-    ranker = run_.ranker()
+def _agreement(run: Run, answers: list[Answered]) -> str:
+    ranker = run.ranker()
     for answered in answers:
         if not np.array_equal(ranker.score(answered.queries.features), answered.scores):
             raise AssertionError(f"query {answered.qid}: the service and offline evaluation give different scores")
@@ -121,25 +129,15 @@ def _agreement(run_: Run, answers: list[Answered]) -> str:
     return f"All {documents} scores over HTTP equal those of offline evaluation, bit for bit."
 
 
-def _data(args: argparse.Namespace) -> Path:
-    if args.data != commands.SAMPLE:
-        return Path(args.data)
-    try:
-        return commands.data_folder(args.data)
-    except SampleUnavailable as error:
-        console.messages().print(f"{error}\nGoing on with synthetic data: its numbers say nothing about real queries.")
-    if not SYNTHETIC.exists():
-        write_fold(synthetic_fold(), SYNTHETIC)
-    return SYNTHETIC
-
-
-def _next_steps(model: dict[str, str], run_: Run) -> str:
-    return f"""
-Where to look next:
-  make serve                                       serve this model; the README shows the API by curl
-  .venv/bin/python -m training show {run_.folder}
-  .venv/bin/python -m service show {model["name"]}          what the model was made of
-  .venv/bin/python -m service verify {model["name"]}        every byte, and the golden queries
-  make demo DATA=<folder>                          your own train.txt, vali.txt, test.txt
-
-{HOW_TO_GET}"""
+def _next_steps(chain: commands.Chain) -> str:
+    name = chain.run.about["name"]
+    steps = {
+        "make serve": "serve this model; the README shows the API by curl",
+        f".venv/bin/python -m service show {name}": "what the model was made of",
+        f".venv/bin/python -m service verify {name}": "check every byte, replay its golden queries",
+        f".venv/bin/python -m training show {chain.run.folder}": "the run that it came from",
+        "make demo DATA=<folder>": "your own train.txt, vali.txt and test.txt",
+    }
+    width = max(map(len, steps))
+    lines = "\n".join(f"  {command:<{width}}  {text}" for command, text in steps.items())
+    return f"\nWhere to look next:\n{lines}\n\n{HOW_TO_GET}"

@@ -127,8 +127,9 @@ def measured(
 
 def evaluation_table(found: Mapping[str, Any]) -> Table:
     """`Evaluation.to_json` as a table, which a manifest's metrics make as well."""
-    title, caption = f"NDCG, {found['split']}", _caption(found)
-    table = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
+    table = Table(
+        title=f"NDCG, {found['split']}", caption=_caption(found), caption_justify="left", title_justify="left"
+    )
     for column in ("", "NDCG", "95 % interval", "blank = 0", "blank = 1", "random order"):
         table.add_column(column, justify="right")
     for cutoff in sorted(int(name.removeprefix("ndcg@")) for name in found if name.startswith("ndcg@")):

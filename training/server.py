@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60.0
 FIRST_PORT, LAST_PORT = 8000, 8099
 
@@ -44,6 +45,7 @@ def serving(model: str, log: Path, tell: Callable[[str], object] = lambda phase:
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            cwd=ROOT,
             env=environ,
             start_new_session=True,
         )
