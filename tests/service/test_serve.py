@@ -166,6 +166,22 @@ def test_answers_over_a_socket_have_the_headers_once(process: Process):
     assert "server" not in names
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement(process: Process):
+    body = json.dumps(GOOD).encode()
+    head = b"POST /v1/rank HTTP/1.1\r\nhost: podium\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    times: list[float] = []
+    with socket.create_connection(("127.0.0.1", process.port), timeout=SECONDS) as connection:
+        for _ in range(30):
+            began = time.perf_counter()
+            connection.sendall(head % len(body) + body)
+            received = b""
+            while b'"took_ms"' not in received:
+                received += connection.recv(65536)
+            times.append(time.perf_counter() - began)
+    # Without TCP_NODELAY the kernel holds the body back until the client acknowledges the head: 40 ms.
+    assert sorted(times)[15] < 0.025
+
+
 def test_a_body_that_is_too_large_is_refused_over_a_socket(process: Process):
     def chunked() -> Generator[bytes]:
         for _ in range(100):
