@@ -15,7 +15,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60.0
-FIRST_PORT, LAST_PORT = 8000, 8099
+FIRST_PORT, LAST_PORT = 8100, 8999
 
 
 class ServerError(Exception):
@@ -67,7 +67,10 @@ def free_port() -> int:
     Raises:
         ServerError: all of them are taken.
     """
-    for port in range(FIRST_PORT, LAST_PORT + 1):
+    count = LAST_PORT - FIRST_PORT + 1
+    # Processes that look at the same moment must not find the same port, so each begins elsewhere.
+    for step in range(count):
+        port = FIRST_PORT + (os.getpid() + step) % count
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
