@@ -177,11 +177,9 @@ def _valid_options(query: Any, top_k: Any, explain: Any) -> bool:
 
 
 def _valid_ids(ids: list[str]) -> bool:
-    return set(map(type, ids)) == {str} and len(set(ids)) == len(ids) and "" not in ids and _short(ids)
-
-
-def _short(ids: list[str]) -> bool:
-    return max(map(len, ids)) <= MAX_ID_LENGTH
+    if set(map(type, ids)) != {str} or len(set(ids)) != len(ids):
+        return False
+    return "" not in ids and max(map(len, ids)) <= MAX_ID_LENGTH
 
 
 def _matrix(rows: list[Any], schema: FeatureSchema) -> Floats | None:
@@ -190,11 +188,8 @@ def _matrix(rows: list[Any], schema: FeatureSchema) -> Floats | None:
         return None
     if not set(map(type, chain.from_iterable(values))) <= _NUMBERS:
         return None
-    try:
-        # numpy reads None as NaN here.
-        doubles = np.array(values, np.float64)
-    except OverflowError:
-        return None
+    # numpy reads None as NaN here. No int is beyond a double: orjson reads those over 64 bits as doubles.
+    doubles = np.array(values, np.float64)
     with np.errstate(over="ignore"):
         features = doubles.astype(np.float32)
     return None if np.isinf(features).any() else features

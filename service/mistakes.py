@@ -214,8 +214,7 @@ def _values(found: _Found, values: Iterable[tuple[str, Any]], where: dict[str, A
 
 def _number_mistake(value: Any) -> str | None:
     if type(value) is int or type(value) is float:
-        # A whole number is rounded to a double first, which may carry it over the end.
-        if abs(value) < FLOAT32_END and abs(float(value)) < FLOAT32_END:
+        if abs(value) < FLOAT32_END:
             return None
         return f"{value!s:.40} overflows float32, which ends at 3.4028235e38 ({_MISSING_HINT})"
     if value is None:
@@ -246,8 +245,8 @@ def _printable(text: str) -> str:
 
 
 def _integer(digits: str) -> int | float:
-    # Python refuses to read more than 4300 digits, and from 310 on it is beyond a double anyway.
-    return int(digits) if len(digits) < 400 else float(digits)
+    # As orjson does; and Python refuses to read an int of more than 4300 digits.
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _not_json(refusal: JSONDecodeError) -> Problem:

@@ -11,6 +11,9 @@ from service.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
 
 JSON = "application/json"
 
+# Larger numbers are read as doubles, whole or not.
+MAX_INTEGER = 2**64 - 1
+
 
 @dataclass(frozen=True)
 class RouteDoc:
@@ -117,6 +120,7 @@ def _schemas(limits: Limits) -> dict[str, Any]:
         "top_k": {
             "type": ["integer", "null"],
             "minimum": 1,
+            "maximum": MAX_INTEGER,
             "description": "How many items to give back; null is all.",
         },
         "explain": {"type": ["boolean", "null"], "description": _explain(limits)},

@@ -263,17 +263,21 @@ def test_the_process_settles_before_it_is_ready(tmp_path: Path):
 
 
 def test_a_download_goes_to_the_folder_of_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    make_bundle(tmp_path / "bundle")
+    digest = make_bundle(tmp_path / "bundle").digest
     folders: list[tuple[Path, bool]] = []
+    pins: list[str | None] = []
 
-    def fetch(uri: str, into: Path, _: str | None) -> Path:
+    def fetch(uri: str, into: Path, pin: str | None) -> Path:
         folders.append((into, into.is_dir()))
+        pins.append(pin)
         return Path(uri)
 
     monkeypatch.setattr(loading, "fetch_model", fetch)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for folder in ("/models", None):
-        assert load(Settings(model=str(tmp_path / "bundle"), model_folder=folder)).state.phase == "ready"
+        settings = Settings(model=str(tmp_path / "bundle"), model_sha256=digest, model_folder=folder)
+        assert load(settings).state.phase == "ready"
+    assert pins == [digest, digest]
     assert folders[0] == (Path("/models"), False)
     temporary, was_there = folders[1]
     assert temporary.parent == tmp_path
