@@ -15,7 +15,7 @@ serve: venv ## serve the newest local model on port 8000 (MODEL=<uri> for anothe
 	@$(BIN)/python -m service serve $(if $(MODEL),--model '$(MODEL)',--newest)
 
 test: venv-dev ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 check: venv-dev ## ruff, formatting, pyright strict
 	@$(BIN)/ruff check .

@@ -10,16 +10,8 @@ from pathlib import Path
 import pytest
 
 from service.bundle import verify
-from tests.training.test_runs import SMALL
+from tests.training.tiny import SMALL
 from training.__main__ import main
-from training.synthetic import synthetic_fold, write_fold
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "fold"
-    write_fold(synthetic_fold(seed=1, queries=15, width=9), folder)
-    return folder
 
 
 def arguments(data: Path, tmp_path: Path) -> list[str]:

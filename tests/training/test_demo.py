@@ -1,7 +1,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +9,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.training.test_runs import SMALL
-from training import server
+from tests.training.tiny import SMALL
 from training.demo import request
-from training.server import ServerError, free_port, serving
 from training.synthetic import synthetic_fold, write_fold
 
 
@@ -73,30 +70,6 @@ def test_ctrl_c_stops_the_service_too(folder: Path) -> None:
     running = subprocess.run(["ps", "-Ao", "args"], capture_output=True, text=True, check=True).stdout
     assert "ps -Ao args" in running
     assert str(folder) not in running, "the service was left running"
-
-
-def test_a_service_that_refuses_the_model_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"refused the model: .*no model"), serving(str(tmp_path), tmp_path / "log"):
-        pass
-
-
-def test_a_service_that_cannot_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PODIUM_MAX_ITEMS", "many")
-    with pytest.raises(ServerError, match="ended with exit code 2; its log"), serving(str(tmp_path), tmp_path / "log"):
-        pass
-    assert "PODIUM_MAX_ITEMS" in (tmp_path / "log").read_text()
-
-
-def test_a_taken_port_is_left_to_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", free_port()))
-        other.listen()
-        taken = other.getsockname()[1]
-        assert free_port() != taken
-        monkeypatch.setattr(server, "FIRST_PORT", taken)
-        monkeypatch.setattr(server, "LAST_PORT", taken)
-        with pytest.raises(ServerError, match="are all in use"):
-            free_port()
 
 
 def test_requests_carry_missing_values_and_exact_floats() -> None:

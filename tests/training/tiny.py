@@ -14,3 +14,7 @@ def tiny_queries(count: int = 12, *, seed: int = 0, width: int = 4, first: int =
     relevance = np.searchsorted([0.0, 0.8, 1.4, 2.0], truth).astype(np.int32)
     features[:, 1:][random.random((len(qids), width - 1)) < 0.1] = np.nan
     return Queries.grouped(features, relevance, qids)
+
+
+SMALL = ("--set", "n_estimators=8", "--set", "max_depth=3")
+"""Arguments that make fitting a matter of milliseconds."""

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from service.bundle import GOLDEN, replay, verify
+from service.registry import open_registry
+from tests.training.tiny import SMALL
+from training.__main__ import main
+from training.letor import read_fold
+from training.publish import build_bundle, first_queries, publish
+from training.runs import Run, RunError, open_run
+
+
+def test_a_bundle_says_where_it_comes_from(run: Run, tmp_path: Path) -> None:
+    manifest = build_bundle(run, tmp_path / "bundle")
+    assert verify(tmp_path / "bundle") == manifest
+    assert replay(run.ranker(), tmp_path / "bundle") == 145
+    assert manifest.name == "ranker"
+    assert manifest.objective == "rank:ndcg"
+    assert manifest.parameters["parameters"]["n_estimators"] == 8
+    assert manifest.parameters["seed"] == 0
+    assert manifest.data["splits"]["train"]["queries"] == 9
+    assert manifest.metrics["test"]["ndcg@10"]["skip"] > manifest.metrics["test"]["ndcg@10"]["random"]
+    assert manifest.metrics["vali"]["queries"] == 3
+    assert manifest.libraries["xgboost"] == "3.2.0"
+    assert str(run.folder) not in (tmp_path / "bundle" / "manifest.json").read_text(), "no path of a machine travels"
+
+
+def test_golden_rows_of_data_only_when_asked(run: Run, data: Path, tmp_path: Path) -> None:
+    queries = first_queries(read_fold(data).test, 2)
+    build_bundle(run, tmp_path / "plain")
+    build_bundle(run, tmp_path / "real", queries)
+    plain, real = ((tmp_path / name / GOLDEN).read_text().splitlines() for name in ("plain", "real"))
+    assert real[: len(plain)] == plain
+    assert [json.loads(line)["request"]["id"] for line in real[len(plain) :]] == [
+        f"query-{qid}" for qid in queries.qids
+    ]
+    assert replay(run.ranker(), tmp_path / "real") == 145 + queries.rows
+
+
+def test_publishing_twice_is_one_version(run: Run, tmp_path: Path) -> None:
+    registry = open_registry(str(tmp_path / "registry"))
+    first, second = publish(run, registry), publish(run, registry)
+    assert (first.existed, second.existed) == (False, True)
+    assert first.uri == second.uri
+    assert len(registry.list()) == 1
+
+
+def test_publishing_before_evaluating_says_what_to_do(data: Path, tmp_path: Path) -> None:
+    assert main(["fit", "--data", str(data), "--runs", str(tmp_path / "runs"), *SMALL]) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    with pytest.raises(RunError, match="python -m training evaluate"):
+        build_bundle(open_run(folder), tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
