@@ -186,7 +186,7 @@ def _duplicates(found: _Found, ids: list[Any]) -> None:
         if type(name) is not str:
             continue
         if first.setdefault(name, index) != index:
-            found.add(f"the id of item {first[name]} again", **_where(index, name))
+            found.add(f"duplicate id: item {first[name]} has it too", **_where(index, name))
 
 
 def _row(found: _Found, row: Any, schema: FeatureSchema, where: dict[str, Any]) -> None:

@@ -12,19 +12,17 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress as Bars
 
 from service.ranker import Ranker, booster_from_bytes
 from service.schema import FeatureSchema
+from training import console
 from training.evaluate import Evaluation, measured, score_queries
 from training.fit import fit, model_bytes
 from training.letor import DataError, read_fold
@@ -124,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     excluded = read_qids(arguments.exclude) if arguments.exclude else set[int]()
     queries = reduce(concat, (split for _, split in read_fold(arguments.data).splits))
     hit = int(np.isin(queries.qids, list(excluded)).sum())
-    with _bar("fits") as progress:
+    with console.bar("cross-validating", "fits") as progress:
         result = crossval(
             queries,
             recipe,
@@ -138,10 +136,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(json.dumps({**result.to_json(), "excluded_queries": hit, **recipe.to_json()}, indent=2) + "\n")
         return 0
-    console = Console()
-    console.print(result.table())
+    show = console.results().print
+    show(result.table())
     if excluded:
-        console.print(f"{hit} of the {len(excluded)} queries in {arguments.exclude} were in the data and left out.")
+        show(f"{hit} of the {len(excluded)} queries in {arguments.exclude} were in the data and left out.")
     return 0
 
 
@@ -154,10 +152,3 @@ def _scores(model: bytes, queries: Queries) -> NDArray[np.float32]:
     # The names do not matter here, only that scoring goes the way that serving goes.
     schema = FeatureSchema.from_names(f"f{column}" for column in range(1, queries.width + 1))
     return score_queries(Ranker(booster_from_bytes(model), schema), queries)
-
-
-@contextmanager
-def _bar(what: str) -> Generator[Progress]:
-    with Bars(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -78,7 +78,8 @@ class Evaluation:
         low, high = (_digits(edge) for edge in self.intervals[cutoff])
         mean, random = (_digits(each.mean(cutoff, HEADLINE)) for each in (self.ours, self.random))
         counted = f"{self.queries - self.blank} queries, blank ones skipped"
-        return f"NDCG@{cutoff} {mean} ({LEVEL:.0%} interval {low} to {high}, {counted}); random order {random}"
+        spread = f"{LEVEL:.0%} interval {low} to {high}, {counted}"
+        return f"NDCG@{cutoff} on {self.split} {mean} ({spread}); random order {random}"
 
     def _at(self, cutoff: int) -> dict[str, Any]:
         means = {str(convention): _rounded(self.ours.mean(cutoff, convention)) for convention in Convention}

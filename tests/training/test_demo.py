@@ -41,7 +41,7 @@ def test_demo_goes_the_whole_way_and_the_second_run_reuses(folder: Path) -> None
     assert re.search(r"│ +1 │ doc-\d+ +│ +-?\d+\.\d{4} │ +[0-4]", out)
     assert re.search(r"All \d+ scores over HTTP equal those of offline evaluation, bit for bit", out)
     assert re.search(r"Model ranker, version \d{8}-[0-9a-f]{12}", out)
-    assert re.search(r"NDCG@10 \d\.\d{4} \(95% interval .*\); random order \d\.\d{4}", out)
+    assert re.search(r"NDCG@10 on test \d\.\d{4} \(95% interval .*\); random order \d\.\d{4}", out)
     assert "Where to look next" in out
     assert '"event":"stopped"' in (folder / ".podium" / "service.log").read_text()
 
