@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MINIMUM = (3, 11)
@@ -73,12 +74,15 @@ def _same(lock: Path, target: Path) -> bool:
 def _create(target: Path) -> None:
     _say(f"making {target.name} with Python {sys.version.split()[0]}\n")
     shutil.rmtree(target, ignore_errors=True)
-    try:
-        venv.create(target, with_pip=True, symlinks=sys.platform != "win32")
-    except (subprocess.CalledProcessError, ImportError) as error:
+    venv.create(target, symlinks=sys.platform != "win32")
+    lines: list[str] = []
+    with _child([python_of(target), "-m", "ensurepip", "--default-pip"]) as ensurepip:
+        lines.extend(ensurepip.stdout or ())
+    if ensurepip.returncode != 0:
+        reason = lines[-1].strip() if lines else "no reason given"
         raise SetupError(
-            f"Python's venv module does not work ({error}): install it, on Debian and Ubuntu `apt install python3-venv`"
-        ) from error
+            f"Python cannot put pip into {target.name} ({reason}): on Debian and Ubuntu, `apt install python3-venv`"
+        )
 
 
 def _install(lock: Path, target: Path) -> None:
@@ -86,7 +90,7 @@ def _install(lock: Path, target: Path) -> None:
     command = [python_of(target), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
     command += ["--require-hashes", "-r", lock]
     lines: list[str] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+    with _child(command) as pip:
         for number, line in enumerate(_packages(pip.stdout or (), lines), 1):
             _progress(f"installing {lock.stem} packages: {min(number, total)} of {total}, {line}")
     _progress("")
@@ -98,6 +102,20 @@ def _install(lock: Path, target: Path) -> None:
     # Last of all: without the copy the next run starts over.
     shutil.copyfile(lock, target / lock.name)
     _say(f"installed {lock.name}\n")
+
+
+@contextmanager
+def _child(command: list[str | Path]) -> Generator[subprocess.Popen[str]]:
+    """A process whose output is read in the block, and that has ended when the block has, Ctrl-C included: one that
+    lived on would write into the environment that the next run makes."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        process.communicate()
 
 
 def _packages(output: Iterable[str], lines: list[str]) -> Iterator[str]:

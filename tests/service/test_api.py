@@ -146,7 +146,11 @@ BAD: list[tuple[str, Any, dict[str, Any]]] = [
     ("id is null", {"items": [item(None)]}, {"item": 0, "reason": "not null"}),  # pyright: ignore[reportArgumentType]
     ("id is empty", {"items": [item("")]}, {"item": 0, "id": "", "reason": "1 to 256 characters, this one 0"}),
     ("id is long", {"items": [item("x" * 257)]}, {"item": 0, "id": "x" * 256, "reason": "this one 257"}),
-    ("duplicate ids", {"items": [item("a"), item("b"), item("a")]}, {"item": 2, "id": "a", "reason": "duplicate id: item 0"}),
+    (
+        "duplicate ids",
+        {"items": [item("a"), item("b"), item("a")]},
+        {"item": 2, "id": "a", "reason": "duplicate id: item 0"},
+    ),
     ("features is a number", {"items": [item("a", 1)]}, {"item": 0, "id": "a", "reason": "not 1"}),
     ("features is a string", {"items": [item("a", "1 2 3")]}, {"item": 0, "reason": "not a string"}),
     ("too few features", {"items": [item(), item("b", [1, 2])]}, {"item": 1, "id": "b", "reason": "2 features"}),

@@ -1,4 +1,6 @@
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +67,27 @@ def test_an_old_python_is_told_apart(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(sys, "version_info", (3, 10, 2, "final", 0))
     assert main([]) == 2
     assert "needs Python 3.11 or newer, this is 3.10.2" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_what_was_started(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    # pip waits for this address until it is ended.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/six-1.16.0.tar.gz"
+        (tmp_path / "requirements" / "training.txt").write_text(f"six @ {url} --hash=sha256:{'0' * 64}\n")
+        script = "import sys; from pathlib import Path; from training import environment as e\n"
+        script += "e.ROOT, e.VENV = Path(sys.argv[1]), Path(sys.argv[1], 'venv'); sys.exit(e.main([]))"
+        process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE)
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+        assert process.returncode == 130, error
+        connection.settimeout(5)
+        while connection.recv(4096):
+            pass  # pip's request; then the end, because pip has ended
+        connection.close()
+    assert b"the next run starts the set-up over" in error
+    assert not (tmp_path / "venv" / "training.txt").exists()
