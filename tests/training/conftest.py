@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny import SMALL
-from training.__main__ import main
+from training.cli import main
 from training.runs import Run, open_run
 from training.synthetic import synthetic_fold, write_fold
 

@@ -6,7 +6,7 @@ import pytest
 from service.bundle import GOLDEN, replay, verify
 from service.registry import open_registry
 from tests.training.tiny import SMALL
-from training.__main__ import main
+from training.cli import main
 from training.letor import read_fold
 from training.publish import build_bundle, first_queries, publish
 from training.runs import Run, RunError, open_run

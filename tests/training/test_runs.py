@@ -7,7 +7,7 @@ import pytest
 
 from service.bundle import read_manifest
 from tests.training.tiny import SMALL
-from training.__main__ import main
+from training.cli import main
 from training.publish import build_bundle
 from training.runs import Run, RunError, open_run, save_run
 
