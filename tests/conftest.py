@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,10 @@ from training.sample import SampleUnavailable, sample_folder
 # A busy machine is not a failure.
 settings.register_profile("podium", deadline=None)
 settings.load_profile("podium")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts its background jobs deaf to Ctrl-C, and so would be every process that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
