@@ -48,6 +48,9 @@ def of_refused(body: bytes, refusal: JSONDecodeError, schema: FeatureSchema, lim
     NaN, Infinity and numbers beyond a double are what numerical programs send by mistake. So the body
     is read once more by a reader that takes them, only to name item and feature.
     """
+    if "depth limit" in refusal.msg:
+        # How deep Python's own reader goes depends on its release.
+        return _not_json(refusal)
     try:
         document = json.loads(body.decode(), parse_constant=_Literal, parse_int=_integer)
     except (ValueError, RecursionError):

@@ -62,12 +62,8 @@ def run(args: argparse.Namespace) -> int:
     for answered in answers:
         show(headline(answered), result_table(answered), sep="\n")
     show(_agreement(chain.run, answers))
-    show(
-        f"Model {chain.run.about['name']}, version {model.version}.",
-        *(f.summary() for f in chain.evaluations),
-        sep="\n",
-    )
-    show(_next_steps(chain))
+    closing = [f"Model {chain.run.about['name']}, version {model.version}.", *(f.summary() for f in chain.evaluations)]
+    show(*closing, _next_steps(chain), sep="\n", soft_wrap=True)
     return 0
 
 

@@ -78,7 +78,8 @@ class Evaluation:
         low, high = (_digits(edge) for edge in self.intervals[cutoff])
         mean, random = (_digits(each.mean(cutoff, HEADLINE)) for each in (self.ours, self.random))
         counted = f"{self.queries - self.blank} queries, blank ones skipped"
-        spread = f"{LEVEL:.0%} interval {low} to {high}, {counted}"
+        tried = "an unknown number of" if self.tried is None else self.tried
+        spread = f"{LEVEL:.0%} interval {low} to {high}, {counted}, {tried} recipes tried"
         return f"NDCG@{cutoff} on {self.split} {mean} ({spread}); random order {random}"
 
     def _at(self, cutoff: int) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def test_ctrl_c_leaves_nothing_half_made(data: Path, tmp_path: Path, after: floa
     time.sleep(after)
     os.kill(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode in (0, 130), error
+    # A Ctrl-C that hits a library's start makes Python 3.13 end by the signal, which a shell reports as 130 too.
+    assert process.returncode in (0, 130, -signal.SIGINT), error
     for folder in (tmp_path / "runs", *(tmp_path / "registry").glob("models/*")):
         for entry in folder.iterdir() if folder.exists() else ():
             assert not entry.name.startswith("."), error

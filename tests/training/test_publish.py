@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xgboost as xgb
 
-from service.bundle import GOLDEN, replay, verify
+from service.bundle import GOLDEN, MODEL, replay, verify
 from service.registry import open_registry
 from tests.training.tiny import SMALL
 from training.cli import main
@@ -53,3 +55,11 @@ def test_publishing_before_evaluating_says_what_to_do(data: Path, tmp_path: Path
     with pytest.raises(RunError, match="python -m training evaluate"):
         build_bundle(open_run(folder), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_published_model_is_an_xgbranker_file(run: Run, data: Path, tmp_path: Path) -> None:
+    build_bundle(run, tmp_path / "bundle")
+    estimator = xgb.XGBRanker()
+    estimator.load_model(tmp_path / "bundle" / MODEL)
+    features = read_fold(data).test.features
+    assert np.array_equal(estimator.predict(features), run.ranker().score(features))
