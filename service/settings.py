@@ -107,7 +107,7 @@ class Settings:
         2000,
         _integer(1, 100_000),
         "The most items a query may have.",
-        "The longest query of MSLR-WEB30K has 1251 documents. Scoring blocks the process about 8 us a document.",
+        "The longest query of MSLR-WEB30K has 1251 documents, and others wait while one is scored.",
     )
     max_body_bytes: int = _setting(
         8 << 20,
@@ -119,13 +119,13 @@ class Settings:
         False,
         _choice(on=True, off=False),
         "Whether a request may ask for contributions.",
-        "Contributions cost about 90 times the scores (55 ms for 100 x 136), and other requests wait for them.",
+        "Contributions cost many times what scores do, and other requests wait for them.",
     )
     explain_max_items: int = _setting(
         100,
         _integer(1, 100_000),
         "The most items a query with contributions may have.",
-        "100 items block the process for about 55 ms, which is as long as others should wait for one.",
+        "The whole process waits for one explained query, so it must be a short one.",
     )
     retry_after_seconds: int = _setting(
         2,
