@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service import mistakes
+from service import decode, mistakes
 from service.mistakes import MAX_ID_LENGTH, REQUEST_KEYS
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def parse(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest:
         Problem: 400 if it is not JSON.
         InvalidRequest: 422 naming field, item and feature of up to 10 mistakes.
     """
+    quick = _quick(body, schema, limits)
+    if quick is not None:
+        return quick
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as refusal:
@@ -131,6 +134,17 @@ def explained(matrix: Floats, order: NDArray[np.int64], schema: FeatureSchema) -
         index: {"contributions": dict(zip(schema.names, row, strict=False)), "bias": row[-1]}
         for index, row in zip(order.tolist(), matrix, strict=True)
     }
+
+
+def _quick(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest | None:
+    found = decode.read(body, schema.width, limits.max_items)
+    if found is None:
+        return None
+    options, ids, features = found
+    query, top_k, explain = options.get("id"), options.get("top_k"), options.get("explain")
+    if not _valid_options(query, top_k, explain) or not _valid_ids(ids) or explain:
+        return None
+    return RankRequest(query, ids, features, top_k)
 
 
 def _read(document: Any, schema: FeatureSchema, limits: Limits) -> RankRequest | None:
