@@ -23,6 +23,7 @@ from service.middleware import Exchange, Identified, problem_response
 from service.mistakes import Limits
 from service.problems import Problem
 from service.revision import current_revision
+from service.schema import FeatureSchema
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -71,7 +72,7 @@ class Service:
         self.loader = Loader(settings, telemetry, settle)
         self._limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
         self._turns = Turns(telemetry.metrics.queue_seconds.observe)
-        self._openapi = orjson.dumps(openapi.document(self._limits, settings.max_body_bytes))
+        self._documents: dict[FeatureSchema | None, bytes] = {}
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
@@ -127,7 +128,12 @@ class Service:
         return _json({"service": "podium", "commit": self.telemetry.identity.commit, "model": about})
 
     async def openapi(self, _: Request) -> Response:
-        return Response(self._openapi, media_type=JSON)
+        model = self.loader.state.model
+        schema = None if model is None else model.manifest.schema
+        if schema not in self._documents:
+            document = openapi.document(self._limits, self.settings.max_body_bytes, schema)
+            self._documents[schema] = orjson.dumps(document)
+        return Response(self._documents[schema], media_type=JSON)
 
     async def index(self, _: Request) -> Response:
         routes = {path: f"{route.method}: {route.summary}" for path, route in openapi.ROUTES.items()}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from service.mistakes import ITEM_KEYS, MAX_ERRORS, MAX_ID_LENGTH, REQUEST_KEYS, Limits
+from service.mistakes import FLOAT32_END, ITEM_KEYS, MAX_ERRORS, MAX_ID_LENGTH, REQUEST_KEYS, Limits
 from service.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
+
+if TYPE_CHECKING:
+    from service.schema import FeatureSchema
 
 JSON = "application/json"
 
@@ -46,8 +49,14 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def document(limits: Limits, max_body_bytes: int, version: str = "1") -> dict[str, Any]:
-    """An OpenAPI 3.1 document. `version` is that of the interface: the 1 in `/v1/rank`."""
+def document(
+    limits: Limits, max_body_bytes: int, features: FeatureSchema | None = None, version: str = "1"
+) -> dict[str, Any]:
+    """An OpenAPI 3.1 document. `version` is that of the interface: the 1 in `/v1/rank`.
+
+    Args:
+        features: those of the model, which the document then lists; None while no model is known.
+    """
     return {
         "openapi": "3.1.0",
         "info": {
@@ -60,7 +69,7 @@ def document(limits: Limits, max_body_bytes: int, version: str = "1") -> dict[st
         "components": {
             "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()},
             "responses": {slug: _problem(slug) for slug in KINDS},
-            "schemas": _schemas(limits),
+            "schemas": _schemas(limits, features),
         },
     }
 
@@ -104,16 +113,9 @@ def _headers() -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
 
 
-def _schemas(limits: Limits) -> dict[str, Any]:
+def _schemas(limits: Limits, schema: FeatureSchema | None) -> dict[str, Any]:
     identifier = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
-    number = {"type": ["number", "null"], "description": "Within the range of float32; null is missing."}
-    features = {
-        "description": "Every feature of the model in its order, or those that are known by name.",
-        "oneOf": [
-            {"type": "array", "items": number},
-            {"type": "object", "additionalProperties": number},
-        ],
-    }
+    features = _ref("Features")
     count = {"minItems": 1, "maxItems": limits.max_items}
     options = {
         "id": {**identifier, "type": ["string", "null"], "description": "The id of the query, given back."},
@@ -133,7 +135,28 @@ def _schemas(limits: Limits) -> dict[str, Any]:
     by_column = _object({**options, "item_ids": item_ids, "features": rows}, ("item_ids", "features"), additional=False)
     if by_item["properties"].keys() | by_column["properties"].keys() != REQUEST_KEYS:
         raise RuntimeError("the document and the reader know different fields of a request")
-    return {"Item": item, "RankRequest": {"oneOf": [by_item, by_column]}, **_answers(identifier)}
+    return {
+        "Features": _features(schema),
+        "Item": item,
+        "RankRequest": {"oneOf": [by_item, by_column]},
+        **_answers(identifier),
+    }
+
+
+def _features(schema: FeatureSchema | None) -> dict[str, Any]:
+    number = {
+        "type": ["number", "null"],
+        "exclusiveMinimum": -FLOAT32_END,
+        "exclusiveMaximum": FLOAT32_END,
+        "description": "Rounded to float32; null is missing.",
+    }
+    listed: dict[str, Any] = {"type": "array", "items": number}
+    named: dict[str, Any] = {"type": "object", "additionalProperties": number}
+    if schema is not None:
+        listed |= {"minItems": schema.width, "maxItems": schema.width}
+        named |= {"properties": dict.fromkeys(schema.names, number), "additionalProperties": False}
+    description = "Every feature of the model in its order, or those that are known by name."
+    return {"description": description, "oneOf": [listed, named]}
 
 
 def _answers(identifier: Mapping[str, Any]) -> dict[str, Any]:

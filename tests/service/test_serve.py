@@ -23,6 +23,7 @@ from service.serve import add_arguments, settings_from
 from service.settings import Settings, SettingsError, table
 from tests.conftest import ROOT
 from tests.service.bundles import make_bundle
+from training.server import free_port
 
 GOOD = {"items": [{"id": "a", "features": [1, 2, 3, 4]}, {"id": "b", "features": {"age": 1}}]}
 SECONDS = 30.0
@@ -77,7 +78,7 @@ def stream(popen: subprocess.Popen[bytes]) -> IO[bytes]:
 
 @contextmanager
 def serving(model: Path | str, **environ: str) -> Generator[Process]:
-    command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", "0"]
+    command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", str(free_port())]
     env = {**os.environ, "PODIUM_COMMIT": "c0ffee", **environ}
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE) as popen:
         try:
