@@ -2,57 +2,42 @@
 # inference image, and `serve-with-model` that one with a bundle in it (--build-context model=<folder of a bundle>).
 #
 # Builders may give: BASE, COMMIT, SOURCE, CREATED, SOURCE_DATE_EPOCH, and as secrets `pip` (a pip.conf) and `ca` (the
-# certificates it may name as /run/ca.crt) where packages come through an index of one's own. Neither ends in a layer.
+# certificates, which it names as /run/secrets/ca) where packages come through an index of one's own. Neither ends in a layer.
 
 # A tag by default, so that anyone can build. What is to be deployed gets its base by digest: --build-arg BASE=...@sha256:...
 # Any Debian-like image will do whose python3 has venv.
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
-# pip has an environment of its own, so that nothing has to take it out of the one that is shipped.
-RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
+FROM ${BASE} AS code
 # Compiled by hash and not by time: the same bytes at every build, and no look at the source at every start.
 ENV COMPILE="python3 -m compileall -q --invalidation-mode unchecked-hash"
-WORKDIR /build
-
-FROM build AS serve-libraries
-COPY requirements/service.txt .
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --require-hashes \
-        --only-binary=:all: --disable-pip-version-check -r service.txt \
-    && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
-    && $COMPILE /opt/venv
-
-FROM build AS serve-code
 COPY LICENSE /app/
 COPY service /app/service
 RUN $COMPILE /app && chmod -R a+rX,go-w /app
 
-FROM serve-libraries AS train-libraries
-COPY requirements/training.txt .
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=secret,id=ca,target=/run/ca.crt,required=false \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --require-hashes \
-        --only-binary=:all: --disable-pip-version-check -r training.txt \
-    && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
-    && $COMPILE /opt/venv
-
-FROM serve-code AS train-code
+FROM code AS train-code
 COPY training /app/training
-RUN $COMPILE /app && chmod -R a+rX,go-w /app
+RUN $COMPILE /app/training && chmod -R a+rX,go-w /app/training
 
-FROM ${BASE} AS runtime
-# What installs packages is the base's, and nothing that runs here needs it: neither should an intruder find it.
-RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
-        /usr/lib/python3*/ensurepip /usr/share/python-wheels
+FROM ${BASE} AS libraries
 # The working folder is not searched for modules: it may be one that others write to.
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 STOPSIGNAL SIGTERM
+# The pip that installs has an environment of its own, which goes with the step, and so do the secrets.
+COPY requirements/service.txt /opt/venv/
+RUN --mount=type=secret,id=pip --mount=type=secret,id=ca \
+    python3 -m venv /tmp/pip && python3 -m venv --without-pip /opt/venv \
+    && PIP_CONFIG_FILE=/run/secrets/pip /tmp/pip/bin/pip --python /opt/venv/bin/python install \
+        --no-cache-dir --no-compile --no-deps --require-hashes --only-binary=:all: --disable-pip-version-check \
+        -r /opt/venv/service.txt \
+    && rm -r /tmp/pip && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv
 
-FROM runtime AS serve
-COPY --from=serve-libraries /opt/venv /opt/venv
-COPY --from=serve-code /app /app
+FROM libraries AS serve
+# The base's own installers are of no use to what runs here: neither shall they be to an intruder.
+RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
+        /usr/lib/python3*/ensurepip /usr/share/python-wheels
+COPY --from=code /app /app
 # A number, because Kubernetes can only prove of a number that it is not root's.
 USER 10001:10001
 WORKDIR /app
@@ -76,8 +61,15 @@ COPY --from=model --chmod=0555 . /opt/bundle
 RUN ["python", "-m", "service", "verify", "/opt/bundle"]
 ENV PODIUM_MODEL=/opt/bundle
 
-FROM runtime AS train
-COPY --from=train-libraries /opt/venv /opt/venv
+FROM libraries AS train
+COPY requirements/training.txt /opt/venv/
+RUN --mount=type=secret,id=pip --mount=type=secret,id=ca \
+    python3 -m venv /tmp/pip \
+    && PIP_CONFIG_FILE=/run/secrets/pip /tmp/pip/bin/pip --python /opt/venv/bin/python install \
+        --no-cache-dir --no-compile --no-deps --require-hashes --only-binary=:all: --disable-pip-version-check \
+        -r /opt/venv/training.txt \
+    && rm -r /tmp/pip && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv
 COPY --from=train-code /app /app
 # No USER: SageMaker mounts the folders it reads the result from as root's.
 WORKDIR /work

@@ -16,7 +16,18 @@ import pytest
 from service.bundle import read_manifest
 from tests.conftest import ROOT, skip_or_fail
 from tests.engines.containers import Container, container
-from tests.engines.images import COMMIT, CREATED, EPOCH, MARK, SOURCE, EngineMissing, Images, require_engine, run
+from tests.engines.images import (
+    COMMIT,
+    CREATED,
+    EPOCH,
+    MARK,
+    SOURCE,
+    EngineMissing,
+    Images,
+    as_root,
+    require_engine,
+    run,
+)
 from tests.service.bundles import make_bundle
 from training.sample import cache_folder
 from training.server import free_port
@@ -75,7 +86,9 @@ def serve_image(images: Images) -> str:
 
 
 @pytest.fixture(scope="session")
-def train_image(images: Images) -> str:
+def train_image(images: Images, serve_image: str) -> str:
+    # After the other, whose layers it starts with: two at once would build them twice.
+    del serve_image
     return build(images, "train")
 
 
@@ -153,6 +166,7 @@ def test_it_serves_a_mounted_model_and_stops_when_asked(images: Images, serve_im
     assert '"stopped"' in running.log.read_text()
 
 
+@pytest.mark.usefixtures("serve_image")
 def test_the_model_inside_is_served_as_whoever_runs_it(images: Images, bundle: Path, tmp_path: Path) -> None:
     # Some clusters give every namespace users of its own.
     image = build(images, "serve-with-model", bundle)
@@ -162,19 +176,14 @@ def test_the_model_inside_is_served_as_whoever_runs_it(images: Images, bundle: P
         assert service.rank()["model"]["name"] == "tiny"
 
 
-@pytest.mark.parametrize("damage", ["empty", "flipped"])
-def test_a_bundle_that_proves_nothing_makes_no_image(images: Images, damage: str, tmp_path: Path) -> None:
-    folder = tmp_path / "bundle"
-    if damage == "empty":
-        folder.mkdir()
-    else:
-        make_bundle(folder)
-        model = bytearray((folder / "model.ubj").read_bytes())
-        model[len(model) // 2] ^= 1
-        (folder / "model.ubj").write_bytes(model)
-    with pytest.raises(RuntimeError, match="podium: ") as refused:
-        build(images, "serve-with-model", folder)
-    assert ("no manifest.json" if damage == "empty" else "sha256") in str(refused.value)
+@pytest.mark.usefixtures("serve_image")
+def test_a_bundle_that_is_not_whole_makes_no_image(images: Images, tmp_path: Path) -> None:
+    make_bundle(tmp_path / "bundle")
+    model = bytearray((tmp_path / "bundle" / "model.ubj").read_bytes())
+    model[len(model) // 2] ^= 1
+    (tmp_path / "bundle" / "model.ubj").write_bytes(model)
+    with pytest.raises(RuntimeError, match=r"model\.ubj"):
+        build(images, "serve-with-model", tmp_path / "bundle")
 
 
 def test_a_missing_model_is_said_and_ends_the_process(images: Images, serve_image: str, tmp_path: Path) -> None:
@@ -260,15 +269,14 @@ def compiled(path: str) -> str:
     return f"{folder}/__pycache__/{name.removesuffix('.py')}.cpython-311.pyc"
 
 
-@pytest.mark.parametrize("target", ["serve", "train"])
-def test_no_secret_of_the_build_is_kept(images: Images, target: str) -> None:
-    image = build(images, target)
+@pytest.mark.parametrize("target", ["serve_image", "train_image"])
+def test_no_secret_of_the_build_is_kept(images: Images, target: str, request: pytest.FixtureRequest) -> None:
+    image: str = request.getfixturevalue(target)
     with images.mounted(image) as folder:
         ours = [folder / name for name in ("opt", "app", "etc", "run", "root", "tmp", "var")]
-        found = subprocess.run(["grep", "-rlF", MARK, *ours], capture_output=True, text=True, check=False)
+        found = subprocess.run(as_root("grep", "-rlF", MARK, *ours), capture_output=True, text=True, check=False)
         assert (found.returncode, found.stdout) == (1, ""), found.stderr
-        assert not (folder / "run/ca.crt").exists()
-        assert not (folder / "etc/pip.conf").exists()
+        assert run("find", folder / "run", folder / "tmp", "-type", "f") == ""
     assert MARK not in str(images.inspect(image))
 
 
@@ -281,8 +289,8 @@ def test_two_builds_give_the_same_bytes(images: Images, serve_image: str) -> Non
 
 
 def test_the_linter_has_nothing_to_say() -> None:
-    linter = Path(sys.prefix, "bin", "hadolint")
-    done = subprocess.run([linter, "--failure-threshold", "style", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)  # fmt: skip
+    command = [Path(sys.prefix, "bin", "hadolint"), "--failure-threshold", "style", ROOT / "Dockerfile"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

@@ -58,49 +58,42 @@ def container(
     bundle = scratch / name
     bundle.mkdir()
     with images.mounted(image) as files:
-        spec = _spec(images.inspect(image)["config"], files, arguments, env or {}, mounts or {}, writable or {}, user)
-        (bundle / "config.json").write_text(json.dumps(spec))
+        config = images.inspect(image)["config"]
+        # int() refuses a user's name, of which Kubernetes could not tell whether it is root's.
+        uid, gid = (user, user) if user is not None else map(int, (config.get("User") or "0:0").split(":"))
+        process = {
+            "user": {"uid": uid, "gid": gid},
+            "args": [*config["Entrypoint"], *(arguments or config.get("Cmd") or ())],
+            "env": [*config["Env"], *(f"{key}={value}" for key, value in (env or {}).items())],
+            "cwd": config["WorkingDir"],
+            "noNewPrivileges": True,
+            "capabilities": {},
+        }
+        binds = [_bind(where, source, "ro") for where, source in (mounts or {}).items()]
+        binds += [_bind(where, source, "rw") for where, source in (writable or {}).items()]
+        (bundle / "config.json").write_text(json.dumps(_spec(files, process, binds)))
         log = scratch / f"{name}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
+            running = subprocess.Popen(
                 as_root("runc", "run", "--bundle", bundle, name),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
-            yield Container(name, process, log)
+            yield Container(name, running, log)
         finally:
             subprocess.run(as_root("runc", "delete", "--force", name), capture_output=True, check=False)
-            process.wait(30)
+            running.wait(30)
 
 
-def _spec(
-    config: Mapping[str, Any],
-    files: Path,
-    arguments: Sequence[str],
-    env: Mapping[str, str],
-    mounts: Mapping[str, Path],
-    writable: Mapping[str, Path],
-    user: int | None,
-) -> dict[str, Any]:
-    uid, _, gid = (config.get("User") or "0:0").partition(":")
-    bound = [_bind(where, source, "ro") for where, source in mounts.items()]
-    bound += [_bind(where, source, "rw") for where, source in writable.items()]
+def _spec(files: Path, process: Mapping[str, Any], binds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "ociVersion": "1.0.2",
-        "process": {
-            # int() refuses a user's name, of which Kubernetes could not tell whether it is root's.
-            "user": {"uid": int(uid) if user is None else user, "gid": int(gid) if user is None else user},
-            "args": [*config["Entrypoint"], *(arguments or config.get("Cmd") or ())],
-            "env": [*config["Env"], *(f"{key}={value}" for key, value in env.items())],
-            "cwd": config["WorkingDir"],
-            "noNewPrivileges": True,
-            "capabilities": {},
-        },
+        "process": process,
         "root": {"path": str(files), "readonly": True},
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-            *bound,
+            *binds,
         ],
         # No network namespace: loopback is the host's, and so are its ports.
         "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
