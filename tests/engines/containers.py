@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -44,7 +44,7 @@ def container(
     mounts: Mapping[str, Path] | None = None,
     writable: Mapping[str, Path] | None = None,
     user: int | None = None,
-) -> Iterator[Container]:
+) -> Generator[Container]:
     """Starts an image, and removes what is left of it afterwards.
 
     Args:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -137,7 +137,7 @@ class Images:
         return json.loads(self.buildah("inspect", "--type", "image", image))["OCIv1"]
 
     @contextmanager
-    def mounted(self, image: str) -> Iterator[Path]:
+    def mounted(self, image: str) -> Generator[Path]:
         """The image's files."""
         container = self.buildah("from", "--pull-never", "--name", _unique("mount"), image)
         try:
@@ -146,7 +146,7 @@ class Images:
             self.buildah("rm", container)
 
     @contextmanager
-    def _once(self, name: str) -> Iterator[bool]:
+    def _once(self, name: str) -> Generator[bool]:
         """Whether the image has to be made here, while all others that want it wait."""
         with (self._folder / f"{name.rpartition('/')[2]}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -196,7 +196,7 @@ def _checkout() -> Iterator[str | bytes]:
 
 
 @contextmanager
-def _secrets() -> Iterator[list[str]]:
+def _secrets() -> Generator[list[str]]:
     """The options that let pip inside a build reach what pip out here reaches."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
