@@ -125,7 +125,8 @@ class Images:
                     given = [f"--build-context={key}={folder}" for key, folder in contexts.items()]
                     cache = ["--no-cache"] if again else []
                     self.buildah(
-                        "build", "--isolation", "chroot", "--layers", "--force-rm", "--timestamp", str(EPOCH), *cache, *secrets,
+                        "build", "--isolation", "chroot", "--layers", "--force-rm", *cache, *secrets,
+                        "--timestamp", str(EPOCH),
                         "--build-arg", f"BASE={base}", "--build-arg", f"COMMIT={COMMIT}",
                         "--build-arg", f"SOURCE={SOURCE}", "--build-arg", f"CREATED={CREATED}",
                         "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", *arguments, *given, "--tag", name, ROOT,
