@@ -17,10 +17,11 @@ serve: venv ## serve the newest local model on port 8000 (MODEL=<uri> for anothe
 test: venv-dev ## run all tests
 	@$(BIN)/python -m pytest -n auto
 
-check: venv-dev ## ruff, formatting, pyright strict
+check: venv-dev ## ruff, formatting, pyright strict, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
+	@$(BIN)/hadolint --failure-threshold style Dockerfile
 
 format: venv-dev ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
