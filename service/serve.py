@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.app import commit_of, create_app
 from service.commands import default_registry
 from service.gate import ARRIVED
+from service.lean import forbid_unused
 from service.location import BadUri, parse_model_uri
 from service.registry import open_registry
 from service.settings import Settings, SettingsError, table, unknown_variables
@@ -104,6 +105,7 @@ def serve(settings: Settings) -> int:
     # uvicorn stops on this signal and then raises it once more for whoever started it: that is here.
     # As process 1 of a container there is no default action either, so it is set before all else.
     signal.signal(signal.SIGTERM, _end)
+    forbid_unused()
     telemetry = Telemetry(commit_of(settings))
     configure_logging(settings.log_level, telemetry.identity)
     telemetry.event("starting", settings=settings.public)

@@ -80,10 +80,10 @@ class Turns:
             self._breaths -= 1
         else:
             began = now = perf_counter()
-            while now - began < TURN_SECONDS and (ticket := self._admission.next()) is not None:
+            while not self._breaths and (ticket := self._admission.next()) is not None:
                 now = self._slice(ticket, now)
-            if now - began >= TURN_SECONDS:
-                self._breaths = BREATHS
+                if now - began >= TURN_SECONDS:
+                    self._breaths = BREATHS
         self._scheduled = bool(self._breaths) or self._admission.next() is not None
         if self._scheduled:
             loop.call_soon(self._turn, loop)

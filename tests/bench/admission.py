@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 import urllib.request
@@ -13,8 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench.http import queries
-from tests.bench.load import Result, closed_loop, open_loop, probes
+from tests.bench.http import connect, get, queries
+from tests.bench.load import closed_loop, open_loop, probes
 from tests.bench.served import served
 
 SECONDS = 6.0
@@ -22,36 +23,50 @@ SECONDS = 6.0
 Scenario = Callable[[int], Awaitable[dict[str, Any]]]
 
 
-async def capacity(port: int, requests: Sequence[bytes], seconds: float = 3.0) -> float:
-    """Answers a second that 16 connections get."""
-    return (await closed_loop(port, requests, 16, seconds)).goodput
+async def cpu_seconds(port: int) -> float:
+    """What the server has used of its processor."""
+    connection = await connect(port)
+    answer = await connection.ask(get("/metrics"))
+    connection.close()
+    found = re.search(rb"^process_cpu_seconds_total (.*)$", answer.body, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+async def capacity(port: int, requests: Sequence[bytes], seconds: float = 3.0) -> tuple[float, float]:
+    """Answers a second, and answers a second of the server's processor, that as many connections get as keep it
+    busy and have none refused."""
+    before = await cpu_seconds(port)
+    result = await closed_loop(port, requests, 4, seconds)
+    return result.goodput, len(result.latencies[200]) / (await cpu_seconds(port) - before)
 
 
 async def overload(port: int, documents: int = 100) -> dict[str, Any]:
-    """150 % of capacity by Poisson arrivals, and 512 connections that honour Retry-After; probes beside both."""
+    """150 % of capacity by Poisson arrivals, and 512 connections that honour Retry-After; probes beside both.
+
+    `share` is goodput by capacity; `cpu share` the same by the second of the server's processor, which a busy
+    machine disturbs less. Capacity is measured before, between and after.
+    """
     requests = queries(documents)
-    before = await capacity(port, requests)
-    opened, closed = Result(), Result()
-    watched: list[Result] = []
-
-    async def beside(load: Awaitable[Result]) -> Result:
-        result, *others = await asyncio.gather(load, probes(port, SECONDS), probes(port, SECONDS, "/metrics"))
-        watched.extend(others)
-        return result
-
-    opened = await beside(open_loop(port, requests, 1.5 * before, SECONDS))
-    await asyncio.sleep(1)
-    closed = await beside(closed_loop(port, requests, 512, 2 * SECONDS, honour=True))
-    await asyncio.sleep(1)
-    after = await capacity(port, requests)
-    most = max(before, after)
-    return {
-        "documents": documents,
-        "capacity": [round(before), round(after)],
-        "open 150 %": opened.summary() | {"share": round(opened.goodput / most, 3)},
-        "closed 512": closed.summary() | {"share": round(closed.goodput / most, 3)},
-        "probes": [result.summary() for result in watched],
+    shown: dict[str, Any] = {"documents": documents}
+    most = [await capacity(port, requests)]
+    loads = {
+        "open 150 %": lambda: open_loop(port, requests, 1.5 * most[0][0], SECONDS),
+        "closed 512": lambda: closed_loop(port, requests, 512, 2 * SECONDS, honour=True),
     }
+    for name, load in loads.items():
+        before = await cpu_seconds(port)
+        result, *watched = await asyncio.gather(load(), probes(port, SECONDS), probes(port, SECONDS, "/metrics"))
+        by_cpu = len(result.latencies[200]) / (await cpu_seconds(port) - before)
+        await asyncio.sleep(1)
+        most.append(await capacity(port, requests))
+        rates = [sum(values) / 2 for values in zip(*most[-2:], strict=True)]
+        shown[name] = result.summary() | {
+            "share": round(result.goodput / rates[0], 3),
+            "cpu share": round(by_cpu / rates[1], 3),
+            "probes": [each.quantiles() for each in watched],
+        }
+    return {**shown, "capacity": [[round(value) for value in pair] for pair in most]}
 
 
 async def small(port: int) -> dict[str, Any]:
@@ -65,7 +80,7 @@ async def large(port: int) -> dict[str, Any]:
 async def mixed(port: int) -> dict[str, Any]:
     """10 documents alone, then beside 1000 documents at half the capacity."""
     short, long = queries(10), queries(1000, count=16)
-    most = await capacity(port, long)
+    most, _ = await capacity(port, long)
     alone = await open_loop(port, short, 50, SECONDS)
     beside, heavy = await asyncio.gather(
         open_loop(port, short, 50, 2 * SECONDS), open_loop(port, long, most / 2, 2 * SECONDS, seed=1)
@@ -88,8 +103,8 @@ async def fairness(port: int) -> dict[str, Any]:
 
 
 async def saturated_probes(port: int) -> dict[str, Any]:
-    """Probes while 16 connections send 1000 documents each without a pause."""
-    busy = closed_loop(port, queries(1000, count=16), 16, SECONDS)
+    """Probes while 8 connections send 1000 documents each without a pause."""
+    busy = closed_loop(port, queries(1000, count=16), 8, SECONDS)
     load, *watched = await asyncio.gather(busy, *(probes(port, SECONDS, path) for path in ("/livez", "/readyz")))
     metrics = await probes(port, 1, "/metrics")
     return {"load": load.summary(), "probes": [result.summary() for result in (*watched, metrics)]}

@@ -154,6 +154,7 @@ def test_kinds_of_requests_are_measured_apart():
         ticket = let_in(admission, 50_000)
         ticket.spent = 0.5
         admission.done(ticket)
+        admission.leave(ticket)
     other = admission.enter("infer", 50_000, 0.0, NEVER)
     admission.queue(other, 50_000, 0.0)
     assert other.cost < 0.01
