@@ -92,6 +92,8 @@ class Admission:
 
     def __init__(self, max_in_flight: int, max_queue: float) -> None:
         self.in_flight = 0
+        # Busy seconds of all that is queued. Kept and not summed up: it is asked twice for each request.
+        self.backlog = 0.0
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
         self._costs: dict[str, Cost] = {}
@@ -99,11 +101,6 @@ class Admission:
         self._numbers = count()
         self._refused = 0.0
         self._refused_at = 0.0
-
-    @property
-    def backlog(self) -> float:
-        """Busy seconds of all that is queued."""
-        return sum(ticket.remaining for _, _, ticket in self._heap if not ticket.left)
 
     def enter(self, kind: str, size: int, now: float, deadline: float) -> Ticket:
         """Lets a request in; each ticket must `leave`.
@@ -137,7 +134,14 @@ class Admission:
         self._judge(cost, now, ticket.deadline)
         ticket.size, ticket.cost, ticket.queued = size, cost, now
         ticket.turn = now + PATIENCE * cost
+        self.backlog += cost
         heappush(self._heap, (ticket.turn, next(self._numbers), ticket))
+
+    def spend(self, ticket: Ticket, seconds: float) -> None:
+        """A slice of the work of a ticket took so long."""
+        before = ticket.remaining
+        ticket.spent += seconds
+        self.backlog -= before - ticket.remaining
 
     def next(self) -> Ticket | None:
         """Whose turn it is. It stays the first until it is `done`, has left, or a shorter one is queued."""
@@ -147,18 +151,22 @@ class Admission:
 
     def done(self, ticket: Ticket) -> None:
         """The work of a ticket is finished, and what it took is what the next of its size will take."""
-        ticket.left = True
         self._cost(ticket.kind).measured(ticket.size, ticket.spent)
-        self.next()
+        self.drop(ticket)
 
     def drop(self, ticket: Ticket) -> None:
-        """The work of a ticket is no longer wanted."""
+        """The work of a ticket, if there is any, is no longer wanted."""
+        if ticket.queued is None or ticket.left:
+            return
         ticket.left = True
-        self.next()
+        self.backlog -= ticket.remaining
+        if self.next() is None:
+            # What rounding left over.
+            self.backlog = 0.0
 
     def leave(self, ticket: Ticket) -> None:
         """Once for each ticket that `enter` gave."""
-        ticket.left = True
+        self.drop(ticket)
         self.in_flight -= 1
 
     def _judge(self, cost: float, now: float, deadline: float) -> None:
@@ -167,7 +175,7 @@ class Admission:
             return
         # A short request passes the long ones, so it may be let in where they are not.
         turn = now + PATIENCE * cost
-        ahead = sum(ticket.remaining for at, _, ticket in self._heap if at <= turn and not ticket.left)
+        ahead = sum(ticket.cost - ticket.spent for at, _, ticket in self._heap if at <= turn and not ticket.left)
         if ahead > limit:
             raise self._refusal("queue" if ahead > self._max_queue else "deadline", cost, now)
 

@@ -114,7 +114,7 @@ class Turns:
 
     def _spend(self, ticket: Ticket, began: float) -> float:
         ended = perf_counter()
-        ticket.spent += ended - began
+        self._admission.spend(ticket, ended - began)
         self._worked(ended - began)
         return ended
 

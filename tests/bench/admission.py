@@ -18,7 +18,7 @@ from tests.bench.http import connect, get, queries
 from tests.bench.load import closed_loop, open_loop, probes
 from tests.bench.served import served
 
-SECONDS = 6.0
+SECONDS = 4.0
 
 Scenario = Callable[[int], Awaitable[dict[str, Any]]]
 
@@ -56,7 +56,9 @@ async def overload(port: int, documents: int = 100) -> dict[str, Any]:
     }
     for name, load in loads.items():
         before = await cpu_seconds(port)
-        result, *watched = await asyncio.gather(load(), probes(port, SECONDS), probes(port, SECONDS, "/metrics"))
+        result, *watched = await asyncio.gather(
+            load(), probes(port, SECONDS), probes(port, SECONDS, "/metrics", interval=0.5)
+        )
         by_cpu = len(result.latencies[200]) / (await cpu_seconds(port) - before)
         await asyncio.sleep(1)
         most.append(await capacity(port, requests))

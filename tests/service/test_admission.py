@@ -30,7 +30,7 @@ def test_a_short_request_passes_a_long_one_that_came_first_even_half_way():
     admission = Admission(10, 100.0)
     long = let_in(admission, 1_000_000)
     assert admission.next() is long
-    long.spent = long.cost / 2
+    admission.spend(long, long.cost / 2)
     short = let_in(admission, 1000, 0.01)
     assert admission.next() is short
     admission.done(short)
@@ -152,7 +152,7 @@ def test_kinds_of_requests_are_measured_apart():
     admission = Admission(10, 100.0)
     for _ in range(100):
         ticket = let_in(admission, 50_000)
-        ticket.spent = 0.5
+        admission.spend(ticket, 0.5)
         admission.done(ticket)
         admission.leave(ticket)
     other = admission.enter("infer", 50_000, 0.0, NEVER)
@@ -201,7 +201,7 @@ class Requests(RuleBasedStateMachine):
         if ticket is None:
             return
         assert ticket.turn == min(other.turn for other in self.queued)
-        ticket.spent += seconds
+        self.admission.spend(ticket, seconds)
         if ends:
             self.admission.done(ticket)
             self.queued.remove(ticket)
