@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import orjson
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from service.schema import FeatureSchema
 
 _NUMBERS = {int, float, type(None)}
+
+# A slice of work lets other requests go first: 256 documents are read in 2 ms and scored in 2 ms, one is explained
+# in 0.5 ms. XGBoost works on blocks of 64 rows, so that slices of a multiple of it cost next to nothing more.
+SLICE = 256
+EXPLAINED_SLICE = 4
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
 
 
 @dataclass(frozen=True)
@@ -56,15 +64,26 @@ def answer(
     Raises:
         Problem, InvalidRequest: as `parse`.
     """
+    return whole(answering(body, ranker, limits, model=model, query=query, started=started))
+
+
+def answering(
+    body: bytes, ranker: Ranker, limits: Limits, *, model: Mapping[str, str], query: str, started: float | None = None
+) -> Steps[Answer]:
+    """`answer` in slices: it yields where other requests may go first."""
     begun = perf_counter() if started is None else started
-    request = parse(body, ranker.schema, limits)
-    before = perf_counter()
-    ranking = ranker.rank(request.features, request.top_k)
-    seconds = perf_counter() - before
+    request = yield from _parsing(body, ranker.schema, limits)
+    scores = np.empty(len(request.item_ids), np.float32)
+    seconds = 0.0
+    for part in _parts(len(scores), SLICE):
+        yield
+        before = perf_counter()
+        scores[part] = ranker.score(request.features[part])
+        seconds += perf_counter() - before
+    ranking = ranker.ranking(scores, request.top_k)
     contributions = None
     if request.explain:
-        matrix = ranker.contributions(request.features[ranking.order])
-        contributions = explained(matrix, ranking.order, ranker.schema)
+        contributions = yield from _explaining(request, ranking, ranker)
     took_ms = (perf_counter() - begun) * 1000
     text = encode(
         request, ranking, query=request.id or query, model=model, took_ms=took_ms, contributions=contributions
@@ -81,6 +100,19 @@ def parse(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest:
         Problem: 400 if it is not JSON.
         InvalidRequest: 422 naming field, item and feature of up to 10 mistakes.
     """
+    return whole(_parsing(body, schema, limits))
+
+
+def whole(steps: Steps[T]) -> T:
+    """Takes all steps at once."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _parsing(body: bytes, schema: FeatureSchema, limits: Limits) -> Steps[RankRequest]:
     quick = _quick(body, schema, limits)
     if quick is not None:
         return quick
@@ -88,7 +120,7 @@ def parse(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as refusal:
         raise mistakes.of_refused(body, refusal, schema, limits) from None
-    request = _read(document, schema, limits)
+    request = yield from _reading(document, schema, limits)
     if request is None:
         # Reading only sees that something is wrong; saying what and where is slower, and rare.
         raise mistakes.of(document, schema, limits)
@@ -147,7 +179,7 @@ def _quick(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest | 
     return RankRequest(query, ids, features, top_k)
 
 
-def _read(document: Any, schema: FeatureSchema, limits: Limits) -> RankRequest | None:
+def _reading(document: Any, schema: FeatureSchema, limits: Limits) -> Steps[RankRequest | None]:
     if type(document) is not dict:
         return None
     body = cast(dict[str, Any], document)
@@ -160,8 +192,28 @@ def _read(document: Any, schema: FeatureSchema, limits: Limits) -> RankRequest |
         return None
     if explain and (not limits.explain or len(ids) > limits.explain_max_items):
         return None
-    features = _matrix(rows, schema)
-    return None if features is None else RankRequest(query, ids, features, top_k, bool(explain))
+    features = np.empty((len(rows), schema.width), np.float32)
+    for part in _parts(len(rows), SLICE):
+        if part.start:
+            yield
+        read = _matrix(rows[part], schema)
+        if read is None:
+            return None
+        features[part] = read
+    return RankRequest(query, ids, features, top_k, bool(explain))
+
+
+def _explaining(request: RankRequest, ranking: Ranking, ranker: Ranker) -> Steps[dict[int, Mapping[str, Any]]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    for part in _parts(len(ranking.order), EXPLAINED_SLICE):
+        yield
+        order = ranking.order[part]
+        found |= explained(ranker.contributions(request.features[order]), order, ranker.schema)
+    return found
+
+
+def _parts(size: int, step: int) -> Iterable[slice]:
+    return [slice(start, start + step) for start in range(0, size, step)]
 
 
 def _split(body: dict[str, Any]) -> tuple[list[str], list[Any]] | None:

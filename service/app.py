@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,9 +16,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from service import api, openapi
-from service.admission import Turns
+from service.admission import Admission, Expired, Refusal, Ticket
+from service.gate import TICKET, Gate, expired_problem, overloaded_problem
 from service.loading import Loader, Model
 from service.middleware import Exchange, Identified, problem_response
 from service.mistakes import Limits
@@ -26,6 +29,9 @@ from service.revision import current_revision
 from service.schema import FeatureSchema
 from service.settings import Settings
 from service.telemetry import Telemetry
+from service.turns import Steps, Turns, has_left
+
+T = TypeVar("T")
 
 JSON = "application/json"
 QUIET = frozenset({"/livez", "/startupz", "/readyz", "/metrics"})
@@ -53,7 +59,10 @@ def create_app(
     }
     app = Starlette(
         routes=[Route(path, endpoint, methods=[openapi.ROUTES[path].method]) for path, endpoint in endpoints.items()],
-        middleware=[Middleware(Identified, service.telemetry, frozenset(endpoints), QUIET)],
+        middleware=[
+            Middleware(Gate, service.admission, service.telemetry, settings, kind_of_work),
+            Middleware(Identified, service.telemetry, frozenset(endpoints), QUIET),
+        ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http_exception},
         lifespan=service.lifespan,
     )
@@ -71,7 +80,9 @@ class Service:
         self.telemetry = telemetry
         self.loader = Loader(settings, telemetry, settle)
         self._limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
-        self._turns = Turns(telemetry.metrics.queue_seconds.observe)
+        self.admission = Admission(settings.max_in_flight, settings.max_queue_ms / 1000)
+        self._turns = Turns(self.admission, telemetry.metrics.queue_seconds.observe, telemetry.metrics.busy.inc)
+        telemetry.metrics.backlog.set_function(lambda: self.admission.backlog)
         self._documents: dict[FeatureSchema | None, bytes] = {}
 
     @asynccontextmanager
@@ -85,21 +96,51 @@ class Service:
         exchange: Exchange = request.scope["exchange"]
         model = self._model()
         _check_media_type(request)
-        body = await read_body(request, self.settings.max_body_bytes)
-        received = perf_counter()
-        async with self._turns:
-            answer = api.answer(
-                body,
-                model.ranker,
-                self._limits,
-                model=model.about,
-                query=exchange.request_id,
-                started=received,
-            )
+        body = await self.read(request)
+        steps = api.answering(
+            body,
+            model.ranker,
+            self._limits,
+            model=model.about,
+            query=exchange.request_id,
+            started=perf_counter(),
+        )
+        answer = await self.in_turn(request, len(body), steps)
         exchange.about["items"] = answer.items
         self.telemetry.metrics.items.observe(answer.items)
         self.telemetry.metrics.score_seconds.observe(answer.seconds)
         return Response(answer.body, media_type=JSON)
+
+    async def read(self, request: Request) -> bytes:
+        """The body.
+
+        Raises:
+            Problem: it is too large, or has not come by the request's deadline.
+            ClientDisconnect: the client left while sending.
+        """
+        ticket: Ticket = request.scope[TICKET]
+        try:
+            async with asyncio.timeout(ticket.deadline - perf_counter()):
+                return await read_body(request, self.settings.max_body_bytes)
+        except TimeoutError:
+            problem = expired_problem()
+            # What is left of the body may never come.
+            problem.headers["connection"] = "close"
+            raise problem from None
+
+    async def in_turn(self, request: Request, size: int, steps: Steps[T]) -> T:
+        """What `steps` returns, worked on when it is the request's turn.
+
+        Raises:
+            Problem: too much is waiting, or the deadline has passed.
+            ClientDisconnect: the client left while it waited.
+        """
+        try:
+            return await self._turns.run(request.scope[TICKET], size, steps, lambda: has_left(request.receive))
+        except Refusal as refusal:
+            raise overloaded_problem(refusal) from None
+        except Expired:
+            raise expired_problem() from None
 
     async def livez(self, _: Request) -> Response:
         return _json({"status": "alive"})
@@ -150,6 +191,11 @@ class Service:
             detail = f"the model failed while {state.failure.phase}: {state.failure.detail}"
         headers = {"retry-after": str(self.settings.retry_after_seconds)}
         raise Problem("not-ready", detail, headers=headers, members=members)
+
+
+def kind_of_work(scope: Scope) -> str | None:
+    """What must be admitted; None for probes, metrics and all that costs nothing."""
+    return "rank" if scope["path"] == "/v1/rank" and scope["method"] == "POST" else None
 
 
 def commit_of(settings: Settings) -> str:

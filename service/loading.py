@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from service import api, bundle
+from service import api, bundle, lean
 from service.errors import BundleError, BundleMissing
 from service.location import RegistryError
 from service.mistakes import Limits
@@ -120,6 +120,7 @@ class Loader:
     def _load(self) -> None:
         uri, pin = self._settings.model, self._settings.model_sha256
         began = perf_counter()
+        lean.preload("service.ranker")
         with _folder(self._settings) as into:
             with self._phase("downloading"):
                 if uri is None:

@@ -56,7 +56,7 @@ class Identified:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        exchange = scope["exchange"] = Exchange(_request_id(headers))
+        exchange = scope["exchange"] = Exchange(request_id(headers.get("x-request-id", "")))
         route = scope["path"] if scope["path"] in self._routes else UNMATCHED
         in_flight = self._telemetry.metrics.in_flight
         counted = route not in self._quiet
@@ -120,6 +120,6 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
     return Response(problem.body(exchange.request_id), problem.status, problem.headers, MEDIA_TYPE)
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
+def request_id(given: str) -> str:
+    """The id that a client sent if it is fit for logs and headers, or a new one."""
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex

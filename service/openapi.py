@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from service.admission import MAX_DEADLINE_MS
 from service.mistakes import FLOAT32_END, ITEM_KEYS, MAX_ERRORS, MAX_ID_LENGTH, REQUEST_KEYS, Limits
 from service.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
 
@@ -28,7 +29,10 @@ class RouteDoc:
     problems: tuple[str, ...] = ()
 
 
-RANK_PROBLEMS = ("not-json", "body-too-large", "unsupported-media-type", "invalid-request", "not-ready")
+RANK_PROBLEMS = (
+    "not-json", "invalid-header", "body-too-large", "unsupported-media-type", "invalid-request",
+    "not-ready", "overloaded", "deadline-exceeded",
+)  # fmt: skip
 
 ROUTES: Mapping[str, RouteDoc] = {
     "/": RouteDoc("GET", "What is here", "Index"),
@@ -80,8 +84,15 @@ def _path(path: str, route: RouteDoc, max_body_bytes: int) -> dict[str, Any]:
         "summary": route.summary,
         "responses": {"200": _success(route.success)},
     }
+    by_status: dict[str, list[str]] = {}
     for slug in (*route.problems, "internal-error"):
-        operation["responses"][str(KINDS[slug].status)] = {"$ref": f"#/components/responses/{slug}"}
+        by_status.setdefault(str(KINDS[slug].status), []).append(slug)
+    for status, slugs in by_status.items():
+        # A status has one response, and a response cannot say "one of these".
+        shared = {"$ref": f"#/components/responses/{slugs[0]}"} if len(slugs) == 1 else _problem(*slugs)
+        operation["responses"][status] = shared
+    if "deadline-exceeded" in route.problems:
+        operation["parameters"] = [_deadline()]
     if route.method == "POST":
         operation["requestBody"] = {
             "required": True,
@@ -98,12 +109,21 @@ def _success(name: str) -> dict[str, Any]:
     return {"description": "Done.", "headers": _headers(), "content": content}
 
 
-def _problem(slug: str) -> dict[str, Any]:
-    headers = _headers()
-    if slug == "not-ready":
-        headers["retry-after"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+def _deadline() -> dict[str, Any]:
     return {
-        "description": f"{TYPE_PREFIX}{slug}: {KINDS[slug].meaning}",
+        "name": "X-Request-Deadline-Ms",
+        "in": "header",
+        "description": "How long the caller still waits. What cannot be scored by then is not scored.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MAX_DEADLINE_MS},
+    }
+
+
+def _problem(*slugs: str) -> dict[str, Any]:
+    headers = _headers()
+    if any(KINDS[slug].status == 503 for slug in slugs):
+        headers["retry-after"] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+    return {
+        "description": " ".join(f"{TYPE_PREFIX}{slug}: {KINDS[slug].meaning}" for slug in slugs),
         "headers": headers,
         "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
     }

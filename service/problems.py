@@ -25,6 +25,7 @@ KINDS: Mapping[str, Kind] = {
     "not-json": Kind(
         400, "The body is not JSON", "The body is not JSON in UTF-8; `detail` says where it stops being it."
     ),
+    "invalid-header": Kind(400, "A header is not valid", "`detail` names the header and what it may hold."),
     "not-found": Kind(404, "No such route", "No route has this path."),
     "method-not-allowed": Kind(405, "Method not allowed", "The route has other methods: see `Allow`."),
     "body-too-large": Kind(413, "The body is too large", "The body has more bytes than the service takes."),
@@ -37,6 +38,12 @@ KINDS: Mapping[str, Kind] = {
     "internal-error": Kind(500, "Internal error", "A fault of the service; its log has the request id."),
     "not-ready": Kind(
         503, "No model is ready", "The model is loading, or failed to: see `phase` and `reason`, and `Retry-After`."
+    ),
+    "overloaded": Kind(
+        503, "Too much work is waiting", "Refused before any work was done: ask again after `Retry-After`."
+    ),
+    "deadline-exceeded": Kind(
+        504, "The deadline has passed", "The time that the caller gave was over before scoring began."
     ),
 }
 

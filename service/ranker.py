@@ -78,7 +78,11 @@ class Ranker:
 
     def rank(self, features: Floats, top_k: int | None = None) -> Ranking:
         """Orders documents by falling score, equal scores by input order; `top_k` beyond n is n."""
-        scores = self.score(features)
+        return self.ranking(self.score(features), top_k)
+
+    @staticmethod
+    def ranking(scores: Floats, top_k: int | None = None) -> Ranking:
+        """The order that `rank` gives documents with these scores."""
         # Negating a float32 is exact, and a stable sort then keeps the input order of equal scores.
         order = np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
         return Ranking(order if top_k is None else order[:top_k], scores)

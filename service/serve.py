@@ -11,12 +11,16 @@ import socket
 import sys
 import textwrap
 from collections.abc import Mapping
+from time import perf_counter
 from typing import NoReturn
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.app import commit_of, create_app
 from service.commands import default_registry
+from service.gate import ARRIVED
+from service.lean import forbid_unused
 from service.location import BadUri, parse_model_uri
 from service.registry import open_registry
 from service.settings import Settings, SettingsError, table, unknown_variables
@@ -40,6 +44,14 @@ OPTIONS = {
     "port": ("PORT", "the port to listen on; 0 takes a free one"),
     "log_level": ("LEVEL", "debug, info, warning or error"),
 }
+
+
+class Protocol(HttpToolsProtocol):
+    """Notes when a request came, which is before its turn to be looked at: deadlines count from then."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[ARRIVED] = perf_counter()  # type: ignore[typeddict-unknown-key]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +105,7 @@ def serve(settings: Settings) -> int:
     # uvicorn stops on this signal and then raises it once more for whoever started it: that is here.
     # As process 1 of a container there is no default action either, so it is set before all else.
     signal.signal(signal.SIGTERM, _end)
+    forbid_unused()
     telemetry = Telemetry(commit_of(settings))
     configure_logging(settings.log_level, telemetry.identity)
     telemetry.event("starting", settings=settings.public)
@@ -107,7 +120,7 @@ def serve(settings: Settings) -> int:
         uvicorn.Config(
             create_app(settings, telemetry, settle=_settle),
             loop="asyncio",  # uvloop accepts one connection a turn: new clients starve while it is busy
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -127,6 +127,24 @@ class Settings:
         "The most items a query with contributions may have.",
         "The whole process waits for one explained query, so it must be a short one.",
     )
+    max_in_flight: int = _setting(
+        128,
+        _integer(1, 100_000),
+        "The most requests that are read, waiting or scored at once; more are refused with 503.",
+        "It bounds memory; at 100 items a query 128 are 0.2 s of work, so that bursts below capacity find room.",
+    )
+    max_queue_ms: int = _setting(
+        250,
+        _integer(1, 600_000),
+        "The most milliseconds of work that a request may find before it; more is refused with 503.",
+        "Longer queues add waiting and no throughput; whoever routes requests can send a refused one elsewhere.",
+    )
+    default_deadline_ms: int = _setting(
+        10_000,
+        _integer(1, 86_400_000),
+        "The deadline of a request without X-Request-Deadline-Ms, from its arrival, body included.",
+        "Nobody looks at a ranking that took longer, and a client that sends its body slower keeps a place of others.",
+    )
     retry_after_seconds: int = _setting(
         2,
         _integer(1, 3600),

@@ -26,6 +26,10 @@ METRICS: Mapping[str, str] = {
     "podium_in_flight": "Requests being answered.",
     "podium_queue_seconds": "Seconds that a request waited, body read, for its turn to be scored.",
     "podium_rejected_total": "Requests refused, by the slug of their problem document.",
+    "podium_refused_total": "Requests refused for want of room: in-flight, queue (too long a wait) or deadline.",
+    "podium_refusal_seconds": "Seconds from the first byte of a request without room to the end of its refusal.",
+    "podium_backlog_seconds": "Busy seconds of the queries that wait for scoring, as estimated from those before.",
+    "podium_busy_seconds_total": "Seconds spent reading, scoring and encoding queries.",
     "podium_items": "Items per query.",
     "podium_score_seconds": "Seconds of scoring alone, per query.",
     "podium_model_info": "1 for the model that serves, by name, version, digest and the service's commit.",
@@ -35,6 +39,8 @@ METRICS: Mapping[str, str] = {
 
 # A request takes from 0.2 ms (10 items) to 20 ms (2000); the rest of the range is for waiting.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# A refusal takes 0.2 ms once it is looked at, and may wait for a slice of scoring before that: 0.02 is the promise.
+REFUSALS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 ITEMS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -73,6 +79,10 @@ class Metrics:
         self.in_flight = Gauge(*_named("podium_in_flight"), registry=self.registry)
         self.queue_seconds = Histogram(*_named("podium_queue_seconds"), buckets=SECONDS, registry=self.registry)
         self._rejected = Counter(*_named("podium_rejected_total"), ("reason",), registry=self.registry)
+        self._refused = Counter(*_named("podium_refused_total"), ("reason",), registry=self.registry)
+        self._refusal_seconds = Histogram(*_named("podium_refusal_seconds"), buckets=REFUSALS, registry=self.registry)
+        self.backlog = Gauge(*_named("podium_backlog_seconds"), registry=self.registry)
+        self.busy = Counter(*_named("podium_busy_seconds_total"), registry=self.registry)
         self.items = Histogram(*_named("podium_items"), buckets=ITEMS, registry=self.registry)
         self.score_seconds = Histogram(*_named("podium_score_seconds"), buckets=SECONDS, registry=self.registry)
         about = ("name", "version", "digest", "commit")
@@ -88,6 +98,10 @@ class Metrics:
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
+
+    def refused(self, reason: str, seconds: float) -> None:
+        self._refused.labels(reason).inc()
+        self._refusal_seconds.observe(seconds)
 
     def entered(self, phase: str, phases: tuple[str, ...]) -> None:
         for name in phases:

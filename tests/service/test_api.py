@@ -361,3 +361,41 @@ def test_contributions_stand_with_their_item():
             "bias": 0.125,
         }
     ]
+
+
+def test_work_in_slices_gives_the_answer_of_work_at_once(monkeypatch: pytest.MonkeyPatch):
+    from service.ranker import Ranker, booster_from_bytes
+    from tests.service.bundles import NAMES as WIDE
+    from tests.service.bundles import train_model
+
+    ranker = Ranker(booster_from_bytes(train_model(len(WIDE))), FeatureSchema.from_names(WIDE))
+    rows = np.random.default_rng(3).normal(size=(700, len(WIDE))).tolist()
+    body = orjson.dumps({"items": [{"id": str(n), "features": row} for n, row in enumerate(rows)], "explain": True})
+    limits = Limits(explain=True, explain_max_items=1000)
+
+    def answered() -> tuple[int, Any]:
+        yields = 0
+        steps = api.answering(body, ranker, limits, model={}, query="q")
+        while True:
+            try:
+                next(steps)
+                yields += 1
+            except StopIteration as stop:
+                return yields, {**orjson.loads(stop.value.body), "took_ms": 0}
+
+    yields, sliced = answered()
+    # Reading 3 slices, scoring 3, explaining 175.
+    assert yields == 2 + 3 + 175
+    monkeypatch.setattr(api, "SLICE", 1000)
+    monkeypatch.setattr(api, "EXPLAINED_SLICE", 1000)
+    yields, at_once = answered()
+    assert yields == 2
+    assert sliced == at_once
+
+
+def test_a_mistake_behind_the_first_slice_is_named():
+    rows = [[0.0] * SCHEMA.width for _ in range(600)]
+    rows[599] = [0.0]
+    with pytest.raises(InvalidRequest) as caught:
+        parse(orjson.dumps({"item_ids": [str(n) for n in range(600)], "features": rows}), SCHEMA, Limits())
+    assert caught.value.members["errors"][0]["item"] == 599

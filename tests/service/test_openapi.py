@@ -49,8 +49,23 @@ def test_no_component_is_unused():
     used = set(references(DOCUMENT))
     components = DOCUMENT["components"]
     unused = {f"#/components/{kind}/{name}" for kind in components for name in components[kind]} - used
-    # These two answer on any path, also on those that the document does not know.
-    assert unused == {"#/components/responses/not-found", "#/components/responses/method-not-allowed"}
+    # The first two answer on any path, also on those that the document does not know; the others share a status.
+    slugs = {"not-found", "method-not-allowed", "not-json", "invalid-header", "overloaded"}
+    assert unused == {f"#/components/responses/{slug}" for slug in slugs}
+
+
+def test_problems_that_share_a_status_are_both_told():
+    response = DOCUMENT["paths"]["/v1/rank"]["post"]["responses"]["503"]
+    assert f"{TYPE_PREFIX}not-ready: " in response["description"]
+    assert f"{TYPE_PREFIX}overloaded: " in response["description"]
+    assert "retry-after" in response["headers"]
+
+
+def test_only_what_waits_has_a_deadline():
+    with_deadline = {
+        path for path, methods in DOCUMENT["paths"].items() for op in methods.values() if "parameters" in op
+    }
+    assert with_deadline == {"/v1/rank"}
 
 
 @pytest.mark.parametrize("path", list(ROUTES))

@@ -306,3 +306,77 @@ def test_settings_are_printed(parse: Parse, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setenv("PODIUM_PORT", "x")
     assert serve.run(parse(verb="settings")) == 2
     assert "PODIUM_PORT='x'" in capsys.readouterr().err
+
+
+def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        part = connection.recv(65536)
+        assert part, received
+        received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(65536)
+    return int(first.split()[1]), headers, body
+
+
+POST = b"POST /v1/rank HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def narrow(bundle: Path) -> Generator[Process]:
+    """A service with room for one request."""
+    with serving(bundle, PODIUM_MAX_IN_FLIGHT="1") as process:
+        assert process.settled().status_code == 200
+        yield process
+
+
+@contextmanager
+def half_sent(process: Process) -> Generator[socket.socket]:
+    """A request that keeps its place, because its body does not go on."""
+    with socket.create_connection(("127.0.0.1", process.port), timeout=SECONDS) as connection:
+        connection.sendall(POST + b"content-length: 99\r\n\r\n{")
+        ends = time.monotonic() + SECONDS
+        while "\npodium_in_flight 1.0" not in process.get("/metrics").text:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        yield connection
+
+
+def test_a_refused_connection_can_be_used_again_whatever_was_sent_of_the_body(narrow: Process):
+    body = json.dumps(GOOD).encode()
+    large = POST + b"content-length: 1000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=SECONDS) as connection:
+        with half_sent(narrow):
+            for part in (0, 10, 200_000, 1_000_000):
+                connection.sendall(large + b" " * part)
+                status, headers, answer = read_answer(connection)
+                assert (status, json.loads(answer)["status"]) == (503, 503)
+                assert int(headers["retry-after"]) >= 1
+                assert "connection" not in headers
+                connection.sendall(b" " * (1_000_000 - part) + b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+                assert read_answer(connection)[0] == 200
+        ends = time.monotonic() + SECONDS
+        status = 503
+        while status == 503 and time.monotonic() < ends:
+            connection.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+            status = read_answer(connection)[0]
+        assert status == 200
+
+
+def test_a_refused_client_that_would_have_waited_is_disconnected(narrow: Process):
+    with half_sent(narrow), socket.create_connection(("127.0.0.1", narrow.port), timeout=SECONDS) as connection:
+        connection.sendall(POST + b"expect: 100-continue\r\ncontent-length: 1000000\r\n\r\n")
+        status, headers, _ = read_answer(connection)
+        assert (status, headers["connection"]) == (503, "close")
+        assert connection.recv(100) == b""
+
+
+def test_a_deadline_counts_from_the_arrival(narrow: Process):
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=SECONDS) as connection:
+        connection.sendall(POST + b"x-request-deadline-ms: 100\r\ncontent-length: 99\r\n\r\n{")
+        status, headers, _ = read_answer(connection)
+        assert (status, headers["connection"]) == (504, "close")
+    assert httpx.post(f"{narrow.base}/v1/rank", json=GOOD).status_code == 200

@@ -1,0 +1,162 @@
+"""The door for requests that cost work: who may enter, until when, and the answer to those who may not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.admission import MAX_DEADLINE_MS, MAX_RETRY_AFTER, REASONS, Admission, Expired, Refusal
+from service.middleware import request_id
+from service.problems import MEDIA_TYPE, Problem
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+# Where the server leaves the time at which it read the first byte of a request.
+ARRIVED = "podium.arrived"
+TICKET = "podium.ticket"
+
+DEADLINE = "x-request-deadline-ms"
+
+# A line for each refusal would cost as much as the refusal, just when there is no time.
+LOG_SECONDS = 1.0
+
+Header = tuple[bytes, bytes]
+KindOf = Callable[[Scope], str | None]
+
+
+class Gate:
+    """ASGI middleware, the outermost: what it refuses costs no routing, no log line, and no reading of the body.
+
+    The server reads and discards what is left of a refused body, so that its connection can be used again.
+
+    Args:
+        kind_of: the kind of work that a request is; None lets it pass, as probes and metrics must.
+    """
+
+    def __init__(
+        self, app: ASGIApp, admission: Admission, telemetry: Telemetry, settings: Settings, kind_of: KindOf
+    ) -> None:
+        self.app = app
+        self._admission = admission
+        self._telemetry = telemetry
+        self._default = settings.default_deadline_ms / 1000
+        self._kind_of = kind_of
+        self._refused = 0
+        self._logged = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = self._kind_of(scope) if scope["type"] == "http" else None
+        if kind is None:
+            await self.app(scope, receive, send)
+            return
+        now = perf_counter()
+        arrived: float = scope.setdefault(ARRIVED, now)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            deadline = arrived + _seconds(headers.get(DEADLINE.encode()), self._default)
+            ticket = self._admission.enter(kind, _size(headers), now, deadline)
+        except Refusal as refusal:
+            await self._refuse(refusal, scope, headers, send)
+            return
+        except Expired:
+            await self._answer(expired_problem(), scope, headers, send)
+            return
+        except Problem as problem:
+            await self._answer(problem, scope, headers, send)
+            return
+        scope[TICKET] = ticket
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._admission.leave(ticket)
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, headers: dict[bytes, bytes], send: Send) -> None:
+        own_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1")).encode()
+        before, after = _REFUSALS[refusal.reason]
+        head = [*_REFUSAL_HEADERS, _RETRY_AFTER[refusal.retry_after]]
+        await self._send(503, head, before + own_id + after, own_id, b"expect" in headers, send)
+        seconds = perf_counter() - scope[ARRIVED]
+        self._telemetry.metrics.refused(refusal.reason, seconds)
+        self._count(scope, 503, "overloaded", own_id)
+        self._log()
+
+    async def _answer(self, problem: Problem, scope: Scope, headers: dict[bytes, bytes], send: Send) -> None:
+        own_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        head = [(b"content-type", MEDIA_TYPE.encode())]
+        await self._send(problem.status, head, problem.body(own_id), own_id.encode(), b"expect" in headers, send)
+        self._count(scope, problem.status, problem.slug, own_id.encode())
+
+    async def _send(  # noqa: PLR0917
+        self, status: int, head: Iterable[Header], body: bytes, own_id: bytes, close: bool, send: Send
+    ) -> None:
+        sent = [*head, (b"content-length", b"%d" % len(body)), (b"x-request-id", own_id)]
+        sent += self._telemetry.identity.headers
+        if close:
+            # Whether the body still comes is then the client's choice, so nothing after it could be told apart.
+            sent.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": body})
+
+    def _count(self, scope: Scope, status: int, slug: str, own_id: bytes) -> None:
+        self._telemetry.metrics.rejected(slug)
+        self._telemetry.metrics.answered(scope["path"], scope["method"], status, perf_counter() - scope[ARRIVED])
+        level = logging.DEBUG if status == 503 else logging.INFO
+        about: dict[str, Any] = {"method": scope["method"], "route": scope["path"], "status": status, "problem": slug}
+        self._telemetry.event("request", level, request_id=own_id.decode(), **about)
+
+    def _log(self) -> None:
+        self._refused += 1
+        now = perf_counter()
+        if now - self._logged >= LOG_SECONDS:
+            in_flight, backlog = self._admission.in_flight, round(self._admission.backlog, 4)
+            about: dict[str, Any] = {"refused": self._refused, "in_flight": in_flight, "backlog_seconds": backlog}
+            self._telemetry.event("overloaded", logging.WARNING, **about)
+            self._refused, self._logged = 0, now
+
+
+def overloaded_problem(refusal: Refusal) -> Problem:
+    """What a refusal says when it comes later than at the door."""
+    headers = {"retry-after": str(refusal.retry_after)}
+    return Problem("overloaded", _DETAILS[refusal.reason], headers=headers, members={"reason": refusal.reason})
+
+
+def expired_problem() -> Problem:
+    return Problem("deadline-exceeded", f"the time that {DEADLINE} or the service's default gave was over")
+
+
+def _seconds(text: bytes | None, default: float) -> float:
+    if text is None:
+        return default
+    # int() alone would take "1_000", " 8" and "+8".
+    if not text.isdigit() or len(text) > 9 or int(text) > MAX_DEADLINE_MS:
+        shown = text[:40].decode("latin-1")
+        detail = f"{DEADLINE} is {shown!r}: give whole milliseconds from 0 to {MAX_DEADLINE_MS}"
+        raise Problem("invalid-header", detail)
+    return int(text) / 1000
+
+
+def _size(headers: dict[bytes, bytes]) -> int:
+    declared = headers.get(b"content-length", b"")
+    # A body that says too much of itself is refused where bodies are read.
+    return int(declared) if declared.isdigit() and len(declared) < 10 else 0
+
+
+_DETAILS = {
+    "in-flight": "as many requests are being answered as this service keeps: wait the seconds of Retry-After",
+    "queue": "the wait would be longer than this service allows: wait the seconds of Retry-After",
+    "deadline": "the wait would be longer than the request's deadline: wait the seconds of Retry-After",
+}
+
+
+def _encoded(reason: str) -> tuple[bytes, bytes]:
+    before, after = overloaded_problem(Refusal(reason, 1)).body("\x00").split(b"\\u0000")
+    return before, after
+
+
+_REFUSALS = {reason: _encoded(reason) for reason in REASONS}
+_REFUSAL_HEADERS = ((b"content-type", MEDIA_TYPE.encode()),)
+_RETRY_AFTER = {seconds: (b"retry-after", b"%d" % seconds) for seconds in range(1, MAX_RETRY_AFTER + 1)}
