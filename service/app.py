@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service import api, openapi
+from service import api, inference, openapi
 from service.admission import Turns
+from service.bodies import read_body
 from service.loading import Loader, Model
 from service.middleware import Exchange, Identified, problem_response
 from service.mistakes import Limits
@@ -26,8 +27,10 @@ from service.revision import current_revision
 from service.settings import Settings
 from service.telemetry import Telemetry
 
+Answered = TypeVar("Answered", bound=api.Answer)
+
 JSON = "application/json"
-QUIET = frozenset({"/livez", "/startupz", "/readyz", "/metrics"})
+QUIET = frozenset({"/livez", "/startupz", "/readyz", "/metrics"}) | inference.PROBES
 
 
 def create_app(
@@ -49,6 +52,7 @@ def create_app(
         "/metrics": service.metrics,
         "/version": service.version,
         "/openapi.json": service.openapi,
+        **inference.Inference(service).endpoints,
     }
     app = Starlette(
         routes=[Route(path, endpoint, methods=[openapi.ROUTES[path].method]) for path, endpoint in endpoints.items()],
@@ -69,9 +73,9 @@ class Service:
         self.settings = settings
         self.telemetry = telemetry
         self.loader = Loader(settings, telemetry, settle)
-        self._limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
+        self.limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
         self._turns = Turns(telemetry.metrics.queue_seconds.observe)
-        self._openapi = orjson.dumps(openapi.document(self._limits, settings.max_body_bytes))
+        self._openapi = orjson.dumps(openapi.document(self.limits, settings.max_body_bytes))
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
@@ -82,29 +86,38 @@ class Service:
 
     async def rank(self, request: Request) -> Response:
         exchange: Exchange = request.scope["exchange"]
-        model = self._model()
+        model = self.model()
         _check_media_type(request)
         body = await read_body(request, self.settings.max_body_bytes)
         received = perf_counter()
-        async with self._turns:
-            answer = api.answer(
+        answer = await self.in_turn(
+            request,
+            lambda: api.answer(
                 body,
                 model.ranker,
-                self._limits,
+                self.limits,
                 model=model.about,
                 query=exchange.request_id,
                 started=received,
-            )
+            ),
+        )
+        return Response(answer.body, media_type=JSON)
+
+    async def in_turn(self, request: Request, work: Callable[[], Answered]) -> Answered:
+        """What every route that scores goes through, its body read: a turn of its own, and its numbers kept."""
+        exchange: Exchange = request.scope["exchange"]
+        async with self._turns:
+            answer = work()
         exchange.about["items"] = answer.items
         self.telemetry.metrics.items.observe(answer.items)
         self.telemetry.metrics.score_seconds.observe(answer.seconds)
-        return Response(answer.body, media_type=JSON)
+        return answer
 
     async def livez(self, _: Request) -> Response:
         return _json({"status": "alive"})
 
     async def readyz(self, _: Request) -> Response:
-        model = self._model()
+        model = self.model()
         about = {**model.about, "digest": model.manifest.digest}
         return _json({"status": "ready", "model": about, "phases": self.loader.state.phases})
 
@@ -133,7 +146,11 @@ class Service:
         routes = {path: f"{route.method}: {route.summary}" for path, route in openapi.ROUTES.items()}
         return _json({"service": "podium", "routes": routes})
 
-    def _model(self) -> Model:
+    def model(self) -> Model:
+        """
+        Raises:
+            Problem: 503 while there is none.
+        """
         state = self.loader.state
         if state.model is not None:
             return state.model
@@ -152,29 +169,6 @@ def commit_of(settings: Settings) -> str:
         return settings.commit
     revision = current_revision()
     return f"{revision.commit}-dirty" if revision.dirty and revision.commit != "unknown" else revision.commit
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """
-    Raises:
-        Problem: 413, before reading if the client says how much it sends, else as soon as it is too much.
-        ClientDisconnect: the client left while sending.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
-        raise _too_large(limit)
-    size = 0
-    chunks: list[bytes] = []
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem("body-too-large", f"this service takes at most {limit} bytes a body", members={"max_bytes": limit})
 
 
 def _check_media_type(request: Request) -> None:
