@@ -1,4 +1,4 @@
-"""Environments for programs of other people: each from a lock file of its own, made on demand, kept in the user's cache."""
+"""Environments for programs of other people: each from a lock file of its own, made on demand, kept in the cache."""
 
 from __future__ import annotations
 

@@ -48,4 +48,4 @@ async def main():
         }
 
 
-print(json.dumps(asyncio.run(main())))
+json.dump(asyncio.run(main()), sys.stdout)

@@ -52,7 +52,7 @@ def test_what_cannot_be_made_is_said_and_leaves_nothing(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     lock = tmp_path / "tool.txt"
     lock.write_text("no-such-tool==1.0 --hash=sha256:" + "0" * 64 + "\n")
-    with pytest.raises(outcome, match="no environment from tool.txt"):
+    with pytest.raises(outcome, match=r"no environment from tool\.txt"):
         python_for(lock, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache" / "environments").iterdir()] == [".lock"]
 
