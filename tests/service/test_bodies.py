@@ -38,7 +38,7 @@ def read(chunks: Sequence[bytes], headers: Mapping[str, str], *, unpack: bool = 
 def test_what_was_packed_is_read(encoding: str, body: bytes, step: int):
     packed = PACKED[encoding](body)
     assert read([packed[at : at + step] for at in range(0, len(packed), step)], {"content-encoding": encoding}) == body
-    assert read([packed], {"content-encoding": f" {encoding.upper(})} ") == body
+    assert read([packed], {"content-encoding": f" {encoding.upper()} "}) == body
 
 
 @pytest.mark.parametrize("given_", [{}, {"content-encoding": "identity"}])
