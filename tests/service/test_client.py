@@ -149,8 +149,12 @@ def test_what_cannot_be_asked(ask: Call, arguments: Any, call: dict[str, Any]):
 
 
 Reply = Callable[[socket.socket], object]
-GOOD: dict[str, Any] = {"id": "q", "model": {"name": "m", "version": "v"}, "took_ms": 1.0}
-GOOD |= {"items": [{"id": "a", "score": 0.5, "rank": 1}]}
+GOOD: dict[str, Any] = {
+    "id": "q",
+    "model": {"name": "m", "version": "v"},
+    "took_ms": 1.0,
+    "items": [{"id": "a", "score": 0.5, "rank": 1}],
+}
 
 
 class Misbehaving:
@@ -221,6 +225,12 @@ def half(connection: socket.socket) -> None:
     connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"id":')
 
 
+def half_and_reset(connection: socket.socket) -> None:
+    half(connection)
+    time.sleep(0.2)
+    reset(connection)
+
+
 def garbage(connection: socket.socket) -> None:
     connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
@@ -268,7 +278,9 @@ def test_what_is_not_503_is_never_asked_again(ask: Call, first: Reply):
         assert len(server.heads) == 1
 
 
-@pytest.mark.parametrize("first", [half, garbage, reply(200, b"garbage"), reply(200, []), reply(200, {"items": 1})])
+@pytest.mark.parametrize(
+    "first", [half, half_and_reset, garbage, reply(200, b"garbage"), reply(200, []), reply(200, {"items": 1})]
+)
 def test_what_began_as_an_answer_is_never_asked_again(ask: Call, first: Reply):
     with misbehaving(first, GIVEN) as server:
         with pytest.raises(BadAnswer):
