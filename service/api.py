@@ -73,13 +73,7 @@ def answering(
     """`answer` in slices: it yields where other requests may go first."""
     begun = perf_counter() if started is None else started
     request = yield from _parsing(body, ranker.schema, limits)
-    scores = np.empty(len(request.item_ids), np.float32)
-    seconds = 0.0
-    for part in _parts(len(scores), SLICE):
-        yield
-        before = perf_counter()
-        scores[part] = ranker.score(request.features[part])
-        seconds += perf_counter() - before
+    scores, seconds = yield from scoring(request.features, ranker)
     ranking = ranker.ranking(scores, request.top_k)
     contributions = None
     if request.explain:
@@ -89,6 +83,18 @@ def answering(
         request, ranking, query=request.id or query, model=model, took_ms=took_ms, contributions=contributions
     )
     return Answer(text, len(request.item_ids), seconds)
+
+
+def scoring(features: Floats, ranker: Ranker) -> Steps[tuple[Floats, float]]:
+    """Scores, float32 [n], in slices, and the seconds that they took."""
+    scores = np.empty(len(features), np.float32)
+    seconds = 0.0
+    for part in _parts(len(scores), SLICE):
+        yield
+        before = perf_counter()
+        scores[part] = ranker.score(features[part])
+        seconds += perf_counter() - before
+    return scores, seconds
 
 
 def parse(body: bytes, schema: FeatureSchema, limits: Limits) -> RankRequest:

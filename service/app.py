@@ -18,11 +18,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from service import api, openapi
+from service import api, inference, openapi
 from service.admission import Admission, Expired, Refusal, Ticket
+from service.bodies import read_body
 from service.gate import TICKET, Gate, expired_problem, overloaded_problem
 from service.loading import Loader, Model
-from service.middleware import Exchange, Identified, problem_response
+from service.middleware import Exchange, Identified, is_inference, problem_response
 from service.mistakes import Limits
 from service.problems import Problem
 from service.revision import current_revision
@@ -31,10 +32,10 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 from service.turns import Steps, Turns, has_left
 
-T = TypeVar("T")
+Answered = TypeVar("Answered", bound=api.Answer)
 
 JSON = "application/json"
-QUIET = frozenset({"/livez", "/startupz", "/readyz", "/metrics"})
+QUIET = frozenset({"/livez", "/startupz", "/readyz", "/metrics"}) | inference.PROBES
 
 
 def create_app(
@@ -56,6 +57,7 @@ def create_app(
         "/metrics": service.metrics,
         "/version": service.version,
         "/openapi.json": service.openapi,
+        **inference.Inference(service).endpoints,
     }
     app = Starlette(
         routes=[Route(path, endpoint, methods=[openapi.ROUTES[path].method]) for path, endpoint in endpoints.items()],
@@ -79,7 +81,7 @@ class Service:
         self.settings = settings
         self.telemetry = telemetry
         self.loader = Loader(settings, telemetry, settle)
-        self._limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
+        self.limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
         self.admission = Admission(settings.max_in_flight, settings.max_queue_ms / 1000)
         self._turns = Turns(self.admission, telemetry.metrics.queue_seconds.observe, telemetry.metrics.busy.inc)
         telemetry.metrics.backlog.set_function(lambda: self.admission.backlog)
@@ -94,25 +96,17 @@ class Service:
 
     async def rank(self, request: Request) -> Response:
         exchange: Exchange = request.scope["exchange"]
-        model = self._model()
+        model = self.model()
         _check_media_type(request)
         body = await self.read(request)
         steps = api.answering(
-            body,
-            model.ranker,
-            self._limits,
-            model=model.about,
-            query=exchange.request_id,
-            started=perf_counter(),
+            body, model.ranker, self.limits, model=model.about, query=exchange.request_id, started=perf_counter()
         )
         answer = await self.in_turn(request, len(body), steps)
-        exchange.about["items"] = answer.items
-        self.telemetry.metrics.items.observe(answer.items)
-        self.telemetry.metrics.score_seconds.observe(answer.seconds)
         return Response(answer.body, media_type=JSON)
 
-    async def read(self, request: Request) -> bytes:
-        """The body.
+    async def read(self, request: Request, *, unpack: bool = False) -> bytes:
+        """The body, as `bodies.read_body`.
 
         Raises:
             Problem: it is too large, or has not come by the request's deadline.
@@ -121,32 +115,37 @@ class Service:
         ticket: Ticket = request.scope[TICKET]
         try:
             async with asyncio.timeout(ticket.deadline - perf_counter()):
-                return await read_body(request, self.settings.max_body_bytes)
+                return await read_body(request, self.settings.max_body_bytes, unpack=unpack)
         except TimeoutError:
             problem = expired_problem()
             # What is left of the body may never come.
             problem.headers["connection"] = "close"
             raise problem from None
 
-    async def in_turn(self, request: Request, size: int, steps: Steps[T]) -> T:
-        """What `steps` returns, worked on when it is the request's turn.
+    async def in_turn(self, request: Request, size: int, steps: Steps[Answered]) -> Answered:
+        """What `steps` returns, worked on when it is the request's turn, its numbers kept. For every route that scores.
 
         Raises:
             Problem: too much is waiting, or the deadline has passed.
             ClientDisconnect: the client left while it waited.
         """
         try:
-            return await self._turns.run(request.scope[TICKET], size, steps, lambda: has_left(request.receive))
+            answer = await self._turns.run(request.scope[TICKET], size, steps, lambda: has_left(request.receive))
         except Refusal as refusal:
             raise overloaded_problem(refusal) from None
         except Expired:
             raise expired_problem() from None
+        exchange: Exchange = request.scope["exchange"]
+        exchange.about["items"] = answer.items
+        self.telemetry.metrics.items.observe(answer.items)
+        self.telemetry.metrics.score_seconds.observe(answer.seconds)
+        return answer
 
     async def livez(self, _: Request) -> Response:
         return _json({"status": "alive"})
 
     async def readyz(self, _: Request) -> Response:
-        model = self._model()
+        model = self.model()
         about = {**model.about, "digest": model.manifest.digest}
         return _json({"status": "ready", "model": about, "phases": self.loader.state.phases})
 
@@ -172,7 +171,7 @@ class Service:
         model = self.loader.state.model
         schema = None if model is None else model.manifest.schema
         if schema not in self._documents:
-            document = openapi.document(self._limits, self.settings.max_body_bytes, schema)
+            document = openapi.document(self.limits, self.settings.max_body_bytes, schema)
             self._documents[schema] = orjson.dumps(document)
         return Response(self._documents[schema], media_type=JSON)
 
@@ -180,7 +179,11 @@ class Service:
         routes = {path: f"{route.method}: {route.summary}" for path, route in openapi.ROUTES.items()}
         return _json({"service": "podium", "routes": routes})
 
-    def _model(self) -> Model:
+    def model(self) -> Model:
+        """
+        Raises:
+            Problem: 503 while there is none.
+        """
         state = self.loader.state
         if state.model is not None:
             return state.model
@@ -194,8 +197,13 @@ class Service:
 
 
 def kind_of_work(scope: Scope) -> str | None:
-    """What must be admitted; None for probes, metrics and all that costs nothing."""
-    return "rank" if scope["path"] == "/v1/rank" and scope["method"] == "POST" else None
+    """The route of what must be admitted; None for probes, metrics and all that costs nothing."""
+    path: str = scope["path"]
+    if scope["method"] != "POST":
+        return None
+    if path == "/v1/rank":
+        return path
+    return inference.INFER if is_inference(path) and path.endswith("/infer") else None
 
 
 def commit_of(settings: Settings) -> str:
@@ -204,29 +212,6 @@ def commit_of(settings: Settings) -> str:
         return settings.commit
     revision = current_revision()
     return f"{revision.commit}-dirty" if revision.dirty and revision.commit != "unknown" else revision.commit
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """
-    Raises:
-        Problem: 413, before reading if the client says how much it sends, else as soon as it is too much.
-        ClientDisconnect: the client left while sending.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
-        raise _too_large(limit)
-    size = 0
-    chunks: list[bytes] = []
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem("body-too-large", f"this service takes at most {limit} bytes a body", members={"max_bytes": limit})
 
 
 def _check_media_type(request: Request) -> None:

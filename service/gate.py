@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.admission import MAX_DEADLINE_MS, MAX_RETRY_AFTER, REASONS, Admission, Expired, Refusal
-from service.middleware import request_id
+from service.middleware import is_inference, request_id
 from service.problems import MEDIA_TYPE, Problem
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -34,7 +34,7 @@ class Gate:
     The server reads and discards what is left of a refused body, so that its connection can be used again.
 
     Args:
-        kind_of: the kind of work that a request is; None lets it pass, as probes and metrics must.
+        kind_of: the route of a request, which is the kind of its work; None lets it pass, as probes and metrics must.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Gate:
             deadline = arrived + _seconds(headers.get(DEADLINE.encode()), self._default)
             ticket = self._admission.enter(kind, _size(headers), now, deadline)
         except Refusal as refusal:
-            await self._refuse(refusal, scope, headers, send)
+            await self._refuse(refusal, kind, scope, headers, send)
             return
         except Expired:
-            await self._answer(expired_problem(), scope, headers, send)
+            await self._answer(expired_problem(), kind, scope, headers, send)
             return
         except Problem as problem:
-            await self._answer(problem, scope, headers, send)
+            await self._answer(problem, kind, scope, headers, send)
             return
         scope[TICKET] = ticket
         try:
@@ -74,21 +74,27 @@ class Gate:
         finally:
             self._admission.leave(ticket)
 
-    async def _refuse(self, refusal: Refusal, scope: Scope, headers: dict[bytes, bytes], send: Send) -> None:
+    async def _refuse(
+        self, refusal: Refusal, route: str, scope: Scope, headers: dict[bytes, bytes], send: Send
+    ) -> None:
         own_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1")).encode()
-        before, after = _REFUSALS[refusal.reason]
+        before, after = _REFUSALS[is_inference(route), refusal.reason]
         head = [*_REFUSAL_HEADERS, _RETRY_AFTER[refusal.retry_after]]
         await self._send(503, head, before + own_id + after, own_id, b"expect" in headers, send)
         seconds = perf_counter() - scope[ARRIVED]
         self._telemetry.metrics.refused(refusal.reason, seconds)
-        self._count(scope, 503, "overloaded", own_id)
+        self._count(route, scope, 503, "overloaded", own_id)
         self._log()
 
-    async def _answer(self, problem: Problem, scope: Scope, headers: dict[bytes, bytes], send: Send) -> None:
+    async def _answer(
+        self, problem: Problem, route: str, scope: Scope, headers: dict[bytes, bytes], send: Send
+    ) -> None:
         own_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
         head = [(b"content-type", MEDIA_TYPE.encode())]
+        if is_inference(route):
+            problem.members["error"] = problem.detail
         await self._send(problem.status, head, problem.body(own_id), own_id.encode(), b"expect" in headers, send)
-        self._count(scope, problem.status, problem.slug, own_id.encode())
+        self._count(route, scope, problem.status, problem.slug, own_id.encode())
 
     async def _send(  # noqa: PLR0917
         self, status: int, head: Iterable[Header], body: bytes, own_id: bytes, close: bool, send: Send
@@ -101,11 +107,11 @@ class Gate:
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": body})
 
-    def _count(self, scope: Scope, status: int, slug: str, own_id: bytes) -> None:
+    def _count(self, route: str, scope: Scope, status: int, slug: str, own_id: bytes) -> None:
         self._telemetry.metrics.rejected(slug)
-        self._telemetry.metrics.answered(scope["path"], scope["method"], status, perf_counter() - scope[ARRIVED])
+        self._telemetry.metrics.answered(route, scope["method"], status, perf_counter() - scope[ARRIVED])
         level = logging.DEBUG if status == 503 else logging.INFO
-        about: dict[str, Any] = {"method": scope["method"], "route": scope["path"], "status": status, "problem": slug}
+        about: dict[str, Any] = {"method": scope["method"], "route": route, "status": status, "problem": slug}
         self._telemetry.event("request", level, request_id=own_id.decode(), **about)
 
     def _log(self) -> None:
@@ -152,11 +158,14 @@ _DETAILS = {
 }
 
 
-def _encoded(reason: str) -> tuple[bytes, bytes]:
-    before, after = overloaded_problem(Refusal(reason, 1)).body("\x00").split(b"\\u0000")
+def _encoded(inference: bool, reason: str) -> tuple[bytes, bytes]:
+    problem = overloaded_problem(Refusal(reason, 1))
+    if inference:
+        problem.members["error"] = problem.detail
+    before, after = problem.body("\x00").split(b"\\u0000")
     return before, after
 
 
-_REFUSALS = {reason: _encoded(reason) for reason in REASONS}
+_REFUSALS = {(inference, reason): _encoded(inference, reason) for inference in (False, True) for reason in REASONS}
 _REFUSAL_HEADERS = ((b"content-type", MEDIA_TYPE.encode()),)
 _RETRY_AFTER = {seconds: (b"retry-after", b"%d" % seconds) for seconds in range(1, MAX_RETRY_AFTER + 1)}

@@ -13,6 +13,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import MEDIA_TYPE, Problem
@@ -41,14 +42,15 @@ class Identified:
     """ASGI middleware.
 
     Args:
-        routes: the paths that metrics may name; any other path is counted as one.
+        routes: the paths that metrics may name, as the router writes them; any other path is counted as one.
         quiet: those of them that are asked every few seconds: they log at debug and are not in flight.
     """
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry, routes: Collection[str], quiet: Collection[str]) -> None:
         self.app = app
         self._telemetry = telemetry
-        self._routes = routes
+        self._routes = frozenset(path for path in routes if "{" not in path)
+        self._patterns = [(compile_path(path)[0], path) for path in routes if "{" in path]
         self._quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +59,7 @@ class Identified:
             return
         headers = Headers(scope=scope)
         exchange = scope["exchange"] = Exchange(request_id(headers.get("x-request-id", "")))
-        route = scope["path"] if scope["path"] in self._routes else UNMATCHED
+        route = self._route(scope["path"])
         in_flight = self._telemetry.metrics.in_flight
         counted = route not in self._quiet
         if counted:
@@ -68,6 +70,11 @@ class Identified:
             if counted:
                 in_flight.dec()
             self._record(scope, headers, route, exchange)
+
+    def _route(self, path: str) -> str:
+        if path in self._routes:
+            return path
+        return next((route for pattern, route in self._patterns if pattern.match(path)), UNMATCHED)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         started = False
@@ -117,7 +124,14 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
     """The answer to a problem, whose slug is left for the log line."""
     exchange: Exchange = scope["exchange"]
     exchange.about["problem"] = problem.slug
+    if is_inference(scope["path"]):
+        problem.members["error"] = problem.detail
     return Response(problem.body(exchange.request_id), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def is_inference(path: str) -> bool:
+    """Whether a path is of the Open Inference Protocol, whose clients look for the reason in `error`."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def request_id(given: str) -> str:

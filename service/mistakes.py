@@ -50,18 +50,33 @@ def of_refused(body: bytes, refusal: JSONDecodeError, schema: FeatureSchema, lim
     """
     if "depth limit" in refusal.msg:
         # How deep Python's own reader goes depends on its release.
-        return _not_json(refusal)
+        return not_json(refusal)
     try:
-        document = json.loads(body.decode(), parse_constant=_Literal, parse_int=_integer)
-    except (ValueError, RecursionError):
-        return _not_json(refusal)
+        document = reread(body)
+    except ValueError:
+        return not_json(refusal)
     found = _search(document, schema, limits)
-    return InvalidRequest(found.errors, found.total) if found.total else _not_json(refusal)
+    return InvalidRequest(found.errors, found.total) if found.total else not_json(refusal)
+
+
+def reread(body: bytes) -> Any:
+    """JSON with NaN and Infinity, which stand in the result as values that `number_mistake` names.
+
+    Raises:
+        ValueError: not even that.
+    """
+    try:
+        return json.loads(body.decode(), parse_constant=_Literal, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 @dataclass(frozen=True)
 class _Literal:
     text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 @dataclass
@@ -72,7 +87,7 @@ class _Found:
     def add(self, reason: str, **where: Any) -> None:
         self.total += 1
         if len(self.errors) < MAX_ERRORS:
-            self.errors.append({**where, "reason": _printable(reason)})
+            self.errors.append({**where, "reason": printable(reason)})
 
     def add_unknown(self, keys: Iterable[str], known: Collection[str], key: str, **where: Any) -> None:
         """A mistake for each of `keys` that is not known; only those that are shown cost a search for the closest."""
@@ -81,7 +96,7 @@ class _Found:
         for name in shown:
             close = get_close_matches(name[:MAX_ID_LENGTH], known, 1)
             hint = f'; did you mean "{close[0]}"?' if close else ""
-            self.add(f'there is no {key} "{name:.40}"{hint}', **where, **{key: _printable(name)})
+            self.add(f'there is no {key} "{name:.40}"{hint}', **where, **{key: printable(name)})
         self.total += len(unknown) - len(shown)
 
 
@@ -210,12 +225,13 @@ def _row(found: _Found, row: Any, schema: FeatureSchema, where: dict[str, Any]) 
 
 def _values(found: _Found, values: Iterable[tuple[str, Any]], where: dict[str, Any]) -> None:
     for name, value in values:
-        reason = _number_mistake(value)
+        reason = number_mistake(value)
         if reason is not None:
             found.add(reason, **where, feature=name)
 
 
-def _number_mistake(value: Any) -> str | None:
+def number_mistake(value: Any) -> str | None:
+    """Why a JSON value is no feature's value, or None if it may be one."""
     if type(value) is int or type(value) is float:
         if abs(value) < FLOAT32_END:
             return None
@@ -229,7 +245,7 @@ def _number_mistake(value: Any) -> str | None:
 
 
 def _where(index: int, name: Any) -> dict[str, Any]:
-    return {"item": index, "id": _printable(name[:MAX_ID_LENGTH])} if type(name) is str else {"item": index}
+    return {"item": index, "id": printable(name[:MAX_ID_LENGTH])} if type(name) is str else {"item": index}
 
 
 def _name(value: Any) -> str:
@@ -242,7 +258,8 @@ def _name(value: Any) -> str:
     return {dict: "an object", list: "an array", str: "a string"}[type(value)]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """`text` as it may stand in an answer."""
     # The second reader lets lone surrogates through, and no answer can be encoded with one.
     return text[:MAX_ID_LENGTH].encode(errors="replace").decode()
 
@@ -252,6 +269,7 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 20 else float(digits)
 
 
-def _not_json(refusal: JSONDecodeError) -> Problem:
+def not_json(refusal: JSONDecodeError) -> Problem:
+    """The answer to a body that is no JSON by any reader."""
     place = f"line {refusal.lineno}, column {refusal.colno}"
     return Problem("not-json", f"{refusal.msg} at {place}", members={"line": refusal.lineno, "column": refusal.colno})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from service import tensor_schemas
 from service.admission import MAX_DEADLINE_MS
 from service.mistakes import FLOAT32_END, ITEM_KEYS, MAX_ERRORS, MAX_ID_LENGTH, REQUEST_KEYS, Limits
 from service.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
@@ -27,22 +29,37 @@ class RouteDoc:
     summary: str
     success: str
     problems: tuple[str, ...] = ()
+    request: str | None = None
 
 
 RANK_PROBLEMS = (
     "not-json", "invalid-header", "body-too-large", "unsupported-media-type", "invalid-request",
     "not-ready", "overloaded", "deadline-exceeded",
 )  # fmt: skip
+MODEL_PROBLEMS = ("model-not-found", "not-ready")
+INFER_PROBLEMS = (*RANK_PROBLEMS, "model-not-found")
 
 ROUTES: Mapping[str, RouteDoc] = {
     "/": RouteDoc("GET", "What is here", "Index"),
-    "/v1/rank": RouteDoc("POST", "Rank the items of a query, best first", "RankAnswer", RANK_PROBLEMS),
+    "/v1/rank": RouteDoc("POST", "Rank the items of a query, best first", "RankAnswer", RANK_PROBLEMS, "RankRequest"),
     "/livez": RouteDoc("GET", "200 while the process answers at all", "Alive"),
     "/startupz": RouteDoc("GET", "200 once the model is ready; until then 503 with the phase", "Ready", ("not-ready",)),
     "/readyz": RouteDoc("GET", "200 when the model is proven and in memory", "Ready", ("not-ready",)),
     "/metrics": RouteDoc("GET", "Prometheus metrics", "Metrics"),
     "/version": RouteDoc("GET", "The commit of the service and the model it serves", "Version"),
     "/openapi.json": RouteDoc("GET", "This document", "OpenAPI"),
+    "/v2": RouteDoc("GET", "Open Inference Protocol: the server and its extensions", "ServerMetadata"),
+    "/v2/health/live": RouteDoc("GET", "Open Inference Protocol: as /livez", "ServerLive"),
+    "/v2/health/ready": RouteDoc("GET", "Open Inference Protocol: as /readyz", "ServerReady", ("not-ready",)),
+    **{
+        path + suffix: RouteDoc(method, f"Open Inference Protocol: {summary}", success, problems, request)
+        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+        for suffix, method, summary, success, problems, request in (
+            ("", "GET", "the model's tensors", "ModelMetadata", MODEL_PROBLEMS, None),
+            ("/ready", "GET", "whether the model is ready", "ModelReady", MODEL_PROBLEMS, None),
+            ("/infer", "POST", "rank items given as a tensor", "InferAnswer", INFER_PROBLEMS, "InferRequest"),
+        )
+    },
 }
 
 HEADERS: Mapping[str, str] = {
@@ -80,7 +97,7 @@ def document(
 
 def _path(path: str, route: RouteDoc, max_body_bytes: int) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": path.strip("/").replace("/", "_").replace(".", "_") or "index",
+        "operationId": re.sub(r"[^a-z0-9]+", "_", path).strip("_") or "index",
         "summary": route.summary,
         "responses": {"200": _success(route.success)},
     }
@@ -91,22 +108,33 @@ def _path(path: str, route: RouteDoc, max_body_bytes: int) -> dict[str, Any]:
         # A status has one response, and a response cannot say "one of these".
         shared = {"$ref": f"#/components/responses/{slugs[0]}"} if len(slugs) == 1 else _problem(*slugs)
         operation["responses"][status] = shared
+    text = {"type": "string"}
+    names = re.findall(r"{(\w+)}", path)
+    parameters: list[Any] = [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
     if "deadline-exceeded" in route.problems:
-        operation["parameters"] = [_deadline()]
-    if route.method == "POST":
+        parameters.append(_deadline())
+    if parameters:
+        operation["parameters"] = parameters
+    if route.request is not None:
         operation["requestBody"] = {
             "required": True,
             "description": f"At most {max_body_bytes} bytes.",
-            "content": {JSON: {"schema": _ref("RankRequest")}},
+            "content": _content(route.request),
         }
     return {route.method.lower(): operation}
 
 
 def _success(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = {JSON: {"schema": _ref(name)}}
+    return {"description": "Done.", "headers": _headers(), "content": _content(name)}
+
+
+def _content(name: str) -> dict[str, Any]:
     if name == "Metrics":
-        content = {"text/plain": {"schema": {"type": "string"}}}
-    return {"description": "Done.", "headers": _headers(), "content": content}
+        return {"text/plain": {"schema": {"type": "string"}}}
+    content: dict[str, Any] = {JSON: {"schema": _ref(name)}}
+    if name in tensor_schemas.MAY_BE_BYTES:
+        content |= tensor_schemas.BYTES
+    return content
 
 
 def _deadline() -> dict[str, Any]:
@@ -160,6 +188,7 @@ def _schemas(limits: Limits, schema: FeatureSchema | None) -> dict[str, Any]:
         "Item": item,
         "RankRequest": {"oneOf": [by_item, by_column]},
         **_answers(identifier),
+        **tensor_schemas.schemas(limits),
     }
 
 
@@ -211,6 +240,7 @@ def _answers(identifier: Mapping[str, Any]) -> dict[str, Any]:
                 "total_errors": whole,
                 "phase": text,
                 "reason": text,
+                "error": {"type": "string", "description": "As detail, below /v2."},
             },
             problem,
         ),

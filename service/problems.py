@@ -27,10 +27,13 @@ KINDS: Mapping[str, Kind] = {
     ),
     "invalid-header": Kind(400, "A header is not valid", "`detail` names the header and what it may hold."),
     "not-found": Kind(404, "No such route", "No route has this path."),
+    "model-not-found": Kind(404, "No such model", "The service has one model, of another name or version."),
     "method-not-allowed": Kind(405, "Method not allowed", "The route has other methods: see `Allow`."),
     "body-too-large": Kind(413, "The body is too large", "The body has more bytes than the service takes."),
     "unsupported-media-type": Kind(
-        415, "The body must be application/json", "Content-Type is not application/json, or the body is encoded."
+        415,
+        "The body is of another kind",
+        "Content-Type or Content-Encoding is none that the route takes, or the body is not what it says.",
     ),
     "invalid-request": Kind(
         422, "The request is not valid", "`errors` names up to 10 mistakes by field, or by item and feature."

@@ -19,6 +19,7 @@ from tests.test_layout import tracked
 from training.server import free_port
 
 README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 # Run by .ci/run itself: the suite cannot run inside itself.
 ELSEWHERE = {"make test"}
@@ -74,6 +75,9 @@ def test_every_command_works_as_written(copy: Path, environ: dict[str, str]) -> 
                 running.append(serve(copy, environ))
             else:
                 check(command, copy, environ)
+        assert PYTHON
+        for example in PYTHON:
+            check_python(example, copy, environ)
     finally:
         for process in running:
             os.killpg(process.pid, signal.SIGTERM)
@@ -91,6 +95,8 @@ def check(command: str, folder: Path, environ: dict[str, str]) -> None:
     )  # fmt: skip
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert done.stdout, command
+    if "/infer" in command:
+        assert sorted(json.loads(done.stdout)["outputs"][1]["data"]) == [0, 1, 2], done.stdout
     if "/v1/rank" not in command:
         return
     answer = json.loads(done.stdout)
@@ -98,6 +104,23 @@ def check(command: str, folder: Path, environ: dict[str, str]) -> None:
         assert "bm25_body" in answer["detail"], answer
         return
     assert [item["rank"] for item in answer["items"]] == [1, 2], answer
+
+
+def check_python(example: str, folder: Path, environ: dict[str, str]) -> None:
+    program = example.replace("localhost:8000", f"127.0.0.1:{environ['PODIUM_PORT']}")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    best, refused = done.stdout.splitlines()
+    assert re.fullmatch(r"doc-[ab] -?\d+\.\d+(e-?\d+)? \d{8}-[0-9a-f]{12}", best), best
+    assert refused.startswith('422 invalid-request there is no feature "bm25_bdy"; did you mean "bm25_body"?'), refused
 
 
 def serve(folder: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:

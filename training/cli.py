@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
 from training import commands, crossval, demo
@@ -21,6 +22,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     BundleError: 3,
     RunError: 3,
     ServerError: 3,
+    ClientError: 3,
     SampleCorrupt: 3,
     SampleUnavailable: 5,
     ValueError: 2,

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from service.golden import shortest
+from service.client import Client, Ranked
 from training import commands, console
 from training.mslr import HOW_TO_GET
 from training.ndcg import ndcg, random_order
@@ -33,12 +31,12 @@ class Answered:
 
     qid: int
     queries: Queries
-    answer: dict[str, Any]
+    answer: Ranked
 
     @property
     def scores(self) -> NDArray[np.float32]:
         """[documents], in the order of the data."""
-        by_id = {item["id"]: item["score"] for item in self.answer["items"]}
+        by_id = {item.id: item.score for item in self.answer.items}
         return np.array([by_id[document_id(row)] for row in range(self.queries.rows)], np.float32)
 
 
@@ -68,26 +66,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def rank_over_http(address: str, queries: Queries) -> list[Answered]:
-    """Sends each query to `/v1/rank`. Raises httpx.HTTPStatusError when one is refused."""
+    """Sends each query to `/v1/rank`. Raises ClientError when one is not answered."""
     answers: list[Answered] = []
-    with httpx.Client(base_url=address, timeout=30) as client:
+    with Client(address, timeout=30) as client:
         for number, qid in enumerate(queries.qids.tolist()):
             one = queries.select(np.arange(queries.count) == number)
-            response = client.post("/v1/rank", json=request(str(qid), one.features))
-            response.raise_for_status()
-            answers.append(Answered(qid, one, response.json()))
+            items = {document_id(row): features for row, features in enumerate(one.features)}
+            answers.append(Answered(qid, one, client.rank(items, query=str(qid))))
     return answers
-
-
-def request(query: str, features: NDArray[np.float32]) -> dict[str, Any]:
-    """A query on the wire format: float32 [documents, width] as the shortest decimals that give it back."""
-    return {
-        "id": query,
-        "items": [
-            {"id": document_id(row), "features": [None if np.isnan(value) else shortest(value) for value in values]}
-            for row, values in enumerate(features)
-        ],
-    }
 
 
 def document_id(row: int) -> str:
@@ -108,9 +94,9 @@ def result_table(answered: Answered) -> Table:
     table = Table()
     for column in ("rank", "item", "score", "true relevance"):
         table.add_column(column, justify="left" if column == "item" else "right")
-    for item in answered.answer["items"][:SHOWN]:
-        relevance = int(queries.relevance[int(item["id"].removeprefix("doc-")) - 1])
-        table.add_row(str(item["rank"]), item["id"], f"{item['score']:.4f}", f"{relevance} {'*' * relevance}")
+    for item in answered.answer.items[:SHOWN]:
+        relevance = int(queries.relevance[int(item.id.removeprefix("doc-")) - 1])
+        table.add_row(str(item.rank), item.id, f"{item.score:.4f}", f"{relevance} {'*' * relevance}")
     if queries.rows > SHOWN:
         table.add_row("...", f"{queries.rows - SHOWN} more", "", "")
     return table

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+from service.client import Client, Unreachable
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60.0
@@ -83,19 +83,19 @@ def free_port() -> int:
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path, tell: Callable[[str], object]) -> None:
     deadline = time.monotonic() + READY_WITHIN
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServerError(f"the service ended with exit code {process.returncode}; its log: {log}")
-        try:
-            answer = httpx.get(f"{address}/readyz", timeout=5)
-        except httpx.TransportError:
+    with Client(address, timeout=5) as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise ServerError(f"the service ended with exit code {process.returncode}; its log: {log}")
+            try:
+                found = client.ready()
+            except Unreachable:
+                time.sleep(0.05)
+                continue
+            if found:
+                return
+            tell(found.phase)
+            if found.phase == "failed":
+                raise ServerError(f"the service refused the model: {found.detail} (log: {log})")
             time.sleep(0.05)
-            continue
-        if answer.is_success:
-            return
-        found = answer.json()
-        tell(found.get("phase", ""))
-        if found.get("phase") == "failed":
-            raise ServerError(f"the service refused the model: {found.get('detail')} (log: {log})")
-        time.sleep(0.05)
     raise ServerError(f"the service was not ready within {READY_WITHIN:.0f} s; its log: {log}")

@@ -63,9 +63,13 @@ def test_problems_that_share_a_status_are_both_told():
 
 def test_only_what_waits_has_a_deadline():
     with_deadline = {
-        path for path, methods in DOCUMENT["paths"].items() for op in methods.values() if "parameters" in op
+        path
+        for path, methods in DOCUMENT["paths"].items()
+        for operation in methods.values()
+        if any(parameter["in"] == "header" for parameter in operation.get("parameters", ()))
     }
-    assert with_deadline == {"/v1/rank"}
+    assert with_deadline == {path for path in ROUTES if path == "/v1/rank" or path.endswith("/infer")}
+    assert len(with_deadline) == 3
 
 
 @pytest.mark.parametrize("path", list(ROUTES))

@@ -145,7 +145,7 @@ def test_query_ids_from_lists_and_data(tmp_path: Path, text: str) -> None:
         ("ids", b"0 qid: 1:2\n", "ids:1: neither"),
         ("ids", b"\n\n", "ids: holds no query ids"),
         ("ids.gz", b"3\n", "ids.gz: cannot be read: Not a gzipped file"),
-        ("ids.gz", gzip.compress(b"3\n")[:-4], "ids.gz: cannot be read"),
+        ("ids.gz", gzip.compress(b"3\n", mtime=0)[:-4], "ids.gz: cannot be read"),
     ],
 )
 def test_bad_exclude_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:

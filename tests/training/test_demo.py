@@ -5,12 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.conftest import ROOT
 from tests.training.tiny import SMALL
-from training.demo import request
 from training.synthetic import synthetic_fold, write_fold
 
 
@@ -70,11 +68,3 @@ def test_ctrl_c_stops_the_service_too(folder: Path) -> None:
     running = subprocess.run(["ps", "-Ao", "args"], capture_output=True, text=True, check=True).stdout
     assert "ps -Ao args" in running
     assert str(folder) not in running, "the service was left running"
-
-
-def test_requests_carry_missing_values_and_exact_floats() -> None:
-    features = np.array([[0.1, np.nan], [1e-7, 3]], np.float32)
-    assert request("q", features) == {
-        "id": "q",
-        "items": [{"id": "doc-1", "features": [0.1, None]}, {"id": "doc-2", "features": [1e-7, 3.0]}],
-    }

@@ -21,6 +21,7 @@ def test_a_service_that_cannot_start_is_reported(tmp_path: Path, monkeypatch: py
 
 def test_a_taken_port_is_left_to_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", free_port()))
         other.listen()
         taken = other.getsockname()[1]
