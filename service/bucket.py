@@ -35,6 +35,9 @@ CHUNK = 256 << 10
 # One put up to here; above, in parts that go side by side. S3 takes no part below 5 MiB but the last.
 UPLOAD_PART = 8 << 20
 
+# Objects in one answer to a list: as many as S3 gives.
+PAGE = 1000
+
 # Which bundle an object belongs to, so that remains of another one can be named.
 BUNDLE = "podium-bundle"
 
@@ -96,8 +99,9 @@ class Bucket:
                 found = self._client.get_object(Bucket=self.name, Key=key)
             except self._client.exceptions.NoSuchKey:
                 return None
+            size = min(limit, found["ContentLength"])
             with closing(found["Body"]) as body:
-                return body.read(limit)
+                return b"".join(_exactly(body, 0, size))
 
         return self._persist(attempt)
 
@@ -178,7 +182,9 @@ class Bucket:
             raise
 
     def _list(self, prefix: str) -> dict[str, Stored]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.name, Prefix=prefix, PaginationConfig={"PageSize": PAGE}
+        )
         return {
             found["Key"].removeprefix(prefix): Stored(found["Size"], _nanoseconds(found["LastModified"]), found["ETag"])
             for page in pages
@@ -190,12 +196,7 @@ class Bucket:
         with closing(found["Body"]) as body:
             if not found.get("ContentRange", "").startswith(f"bytes {start}-"):
                 raise RegistryUnavailable(f"{self._where} does not answer ranges of an object: it is no S3")
-            while start < stop:
-                chunk = body.read(min(CHUNK, stop - start))
-                if not chunk:
-                    raise IncompleteReadError(actual_bytes=start, expected_bytes=stop)
-                start += len(chunk)
-                yield chunk
+            yield from _exactly(body, start, stop)
 
     def _persist(self, attempt: Callable[[], Result]) -> Result:
         waits = islice(delays(FIRST_DELAY, MOST_DELAY), TRIES - 1)
@@ -227,6 +228,16 @@ def _client(settings: Settings, config: Config) -> Any:
     session: Any = boto3.session.Session()
     region = settings.s3_region or session.region_name or "us-east-1"
     return session.client("s3", endpoint_url=settings.s3_endpoint, region_name=region, config=config)
+
+
+def _exactly(body: Any, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop:
+        chunk = body.read(min(CHUNK, stop - start))
+        if not chunk:
+            # botocore checks the length only of a body that is read to its end.
+            raise IncompleteReadError(actual_bytes=start, expected_bytes=stop)
+        start += len(chunk)
+        yield chunk
 
 
 def _nanoseconds(moment: Any) -> int:

@@ -10,12 +10,14 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,  # noqa: A004 - botocore's name
+    ConnectTimeoutError,
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
     ResponseStreamingError,
     SSLError,
     TokenRetrievalError,
@@ -52,6 +54,10 @@ def explain(error: Exception, where: str) -> RegistryUnavailable:
     """The error to raise, with what to do."""
     if isinstance(error, _NO_CREDENTIALS):
         return RegistryDenied(f"no credentials for {where}: {error}; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or a role")
+    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
+        return RegistryUnavailable(
+            f"{where} is silent: check the network and PODIUM_S3_ENDPOINT, or wait longer by PODIUM_S3_TIMEOUT_SECONDS"
+        )
     if not isinstance(error, ClientError):
         return RegistryUnavailable(
             f"{where} cannot be reached: {error}; check the network, PODIUM_S3_ENDPOINT and PODIUM_S3_REGION"

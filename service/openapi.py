@@ -168,6 +168,7 @@ def _answers(identifier: Mapping[str, Any]) -> dict[str, Any]:
                 "total_errors": whole,
                 "phase": text,
                 "reason": text,
+                "retry_in": number,
             },
             problem,
         ),

@@ -3,7 +3,7 @@ import signal
 import uuid
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -63,10 +63,20 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint: str) -> Generator[Any]:
+    """The emulator's owner, whom nothing is refused."""
+    from tests.engines.emulator import client
+
+    asking = client(s3_endpoint)
+    yield asking
+    asking.close()
+
+
 @pytest.fixture
-def store(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Generator["Store"]:
+def store(s3_endpoint: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> "Store":
     """An empty registry's place in S3, which this process and those that it starts have the credentials for."""
-    from tests.engines.emulator import KEY, SECRET, Store, client
+    from tests.engines.emulator import KEY, SECRET, Store
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -76,6 +86,4 @@ def store(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Generator["Store
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("PODIUM_S3_ENDPOINT", s3_endpoint)
-    asking = client(s3_endpoint)
-    yield Store(s3_endpoint, f"some/prefix-{uuid.uuid4().hex[:8]}", asking)
-    asking.close()
+    return Store(s3_endpoint, f"some/prefix-{uuid.uuid4().hex[:8]}", s3_client)

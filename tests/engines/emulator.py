@@ -19,7 +19,7 @@ from botocore.config import Config
 
 from tests.engines.environments import python_with
 
-KEY = SECRET = "test"
+KEY = SECRET = "test"  # noqa: S105 - the emulator knows it as everybody's
 BUCKET = "podium-models"
 
 
@@ -44,7 +44,7 @@ class Store:
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=BUCKET, Key=f"{self.prefix}/{key}")
 
-    def keys(self) -> list[str]:
+    def listing(self) -> list[str]:
         found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.prefix}/").get("Contents", [])
         return [each["Key"].removeprefix(f"{self.prefix}/") for each in found]
 

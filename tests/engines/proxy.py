@@ -1,4 +1,4 @@
-"""A proxy before an HTTP server that can do to a request what networks and busy stores do: real sockets, real faults."""
+"""A proxy before an HTTP server that does to a request what networks and busy stores do, over real sockets."""
 
 from __future__ import annotations
 
