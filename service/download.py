@@ -14,7 +14,7 @@ from service.errors import DigestMismatch
 from service.manifest import FileEntry
 
 # A range long enough that the time to its first byte does not count, short enough that a usual model has several.
-PART = 4 << 20
+PART = 8 << 20
 
 # As many at once: a single connection to an object store is slower than a pod's network.
 WINDOW = 4
@@ -30,7 +30,7 @@ def ordered(work: Callable[[Item], Result], items: Iterable[Item], window: int =
     order, and no more than `window` of them wait to be taken."""
     ahead: deque[Future[Result]] = deque()
     for item in items:
-        ahead.append(_started(work, item))
+        ahead.append(started(work, item))
         if len(ahead) == window:
             yield ahead.popleft().result()
     while ahead:
@@ -75,7 +75,8 @@ def download(files: Mapping[str, FileEntry], read: Read, into: Path) -> None:
         given_up.set()
 
 
-def _started(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+def started(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """The result to come of `work(item)`, which runs in a thread that does not keep a process from ending."""
     future: Future[Result] = Future()
 
     def run() -> None:

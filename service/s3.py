@@ -13,14 +13,14 @@ from pathlib import Path
 
 from service import bundle
 from service.bucket import BUNDLE, Bucket, Stored
-from service.download import download, ordered
+from service.download import download, ordered, started
 from service.errors import BundleError, BundleMissing, DigestMismatch, ManifestInvalid
 from service.location import MODELS, S3, ModelNotFound, VersionExists, check_name, s3_place
 from service.manifest import FileEntry, Manifest, valid_name
 from service.registry import Entry, Published, in_order, newest_of, refuse_other, refusing_damage
 from service.settings import Settings
 from service.staging import reason
-from service.transfer import check_sizes, install, sound_bytes, verify_folder
+from service.transfer import check_sizes, check_spelling, install, sound_bytes, verify_folder
 
 # Manifests read at once by `list`: each is a round trip and little else.
 MANIFESTS = 8
@@ -66,12 +66,14 @@ class S3Registry:
         return self._manifest(name, version)[1]
 
     def fetch(self, name: str, version: str, into: Path, expected: str | None = None) -> Path:
+        key = self._key(name, version)
+        # Two round trips at once: a pod that starts waits for them.
+        listing = started(self._bucket.list, key)
         data, manifest = self._manifest(name, version)
         # Before a file is read: what is pinned and what is there may never agree.
         bundle.verify_identity(manifest, expected)
-        key = self._key(name, version)
-        check_sizes(_sizes(self._bucket.list(key)), manifest)
-        return install(into, manifest, lambda aside: self._download(key, manifest, data, aside))
+        check_sizes(_sizes(listing.result()), manifest)
+        return install(into, manifest, lambda aside: self._download(key, manifest, data, aside), hashed=True)
 
     def newest(self, name: str | None = None) -> Entry:
         return newest_of(self, name)
@@ -114,7 +116,7 @@ class S3Registry:
             data, there = self._manifest(manifest.name, manifest.version)
             objects = self._bucket.list(key)
             check_sizes(_sizes(objects), there)
-            _check_spelling(data, there)
+            check_spelling(data, there)
             for name, entry in there.files.items():
                 if not self._same(key + name, objects[name], entry):
                     raise DigestMismatch(f"{name} does not hash to what the manifest says")
@@ -180,8 +182,3 @@ def _versions(objects: Mapping[str, Stored]) -> Iterator[tuple[str, str, dict[st
 def _sizes(objects: Mapping[str, Stored]) -> dict[str, int | None]:
     # A console makes an empty object with no name to show a folder.
     return {name: each.size for name, each in objects.items() if name}
-
-
-def _check_spelling(data: bytes, manifest: Manifest) -> None:
-    if data != manifest.to_json():
-        raise ManifestInvalid("manifest.json is not spelled as it was published: it was changed by hand")

@@ -28,10 +28,18 @@ def verify_folder(folder: Path, expected: str | None = None) -> Manifest:
     check_listing(folder, manifest)
     for name, entry in manifest.files.items():
         bundle.verify_file(folder / name, entry)
-    if (folder / bundle.MANIFEST).read_bytes() != manifest.to_json():
+    check_spelling((folder / bundle.MANIFEST).read_bytes(), manifest)
+    return manifest
+
+
+def check_spelling(data: bytes, manifest: Manifest) -> None:
+    """
+    Raises:
+        ManifestInvalid: `data` says what `manifest` does in another way than publish would.
+    """
+    if data != manifest.to_json():
         # Parsed, it says the same: only a byte by byte comparison sees a blank that became a tab.
         raise ManifestInvalid("manifest.json is not spelled as it was published: it was changed by hand")
-    return manifest
 
 
 def sound_manifest(folder: Path, expected: str | None = None) -> Manifest:
@@ -93,8 +101,11 @@ def copy_bundle(source: Path, target: Path, manifest: Manifest) -> None:
             shutil.copyfileobj(reader, writer, CHUNK)
 
 
-def install(into: Path, manifest: Manifest, download: Callable[[Path], None]) -> Path:
+def install(into: Path, manifest: Manifest, download: Callable[[Path], None], *, hashed: bool = False) -> Path:
     """Has `download` fill a private folder, verifies it, and makes it `<into>/<name>/<version>` in one step.
+
+    Args:
+        hashed: `download` has verified each file as it came, and is not asked to prove it by reading them again.
 
     Raises:
         FetchFailed: `into` cannot be written.
@@ -107,7 +118,11 @@ def install(into: Path, manifest: Manifest, download: Callable[[Path], None]) ->
             return target
         with staging(into) as aside:
             download(aside)
-            verify_folder(aside, manifest.digest)
+            if hashed:
+                check_listing(aside, manifest)
+                check_spelling((aside / bundle.MANIFEST).read_bytes(), manifest)
+            else:
+                verify_folder(aside, manifest.digest)
             # Another process may have put the same there meanwhile; what is there and damaged gives way.
             while not place(aside, target) and not _whole(target, manifest.digest):
                 if target.is_symlink() or not target.is_dir():

@@ -5,6 +5,7 @@ import pytest
 
 from service.bundle import GOLDEN, replay, verify
 from service.registry import open_registry
+from tests.engines.emulator import Store
 from tests.training.tiny import SMALL
 from training.cli import main
 from training.letor import read_fold
@@ -53,3 +54,22 @@ def test_publishing_before_evaluating_says_what_to_do(data: Path, tmp_path: Path
     with pytest.raises(RunError, match="python -m training evaluate"):
         build_bundle(open_run(folder), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_run_is_published_to_s3(run: Run, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main(["publish", str(run.folder), "--registry", store.uri]) == 0
+    uri = capsys.readouterr().out.splitlines()[-1]
+    (entry,) = open_registry(store.uri).list()
+    assert (entry.uri, entry.problem) == (uri, None)
+
+
+@pytest.mark.parametrize(
+    ("registry", "code", "said"), [("s3://podium-nowhere", 5, "does not exist"), ("s3:/a", 2, "s3://")]
+)
+@pytest.mark.usefixtures("store")
+def test_a_registry_that_cannot_be_published_to_is_named(
+    run: Run, capsys: pytest.CaptureFixture[str], registry: str, code: int, said: str
+) -> None:
+    assert main(["publish", str(run.folder), "--registry", registry]) == code
+    assert said in capsys.readouterr().err
