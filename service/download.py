@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 from service.errors import DigestMismatch
@@ -48,31 +49,55 @@ def download(files: Mapping[str, FileEntry], read: Read, into: Path) -> None:
         OSError: `into` cannot be written.
         Exception: what `read` raises.
     """
-    parts = [(name, start) for name, entry in files.items() for start in range(0, entry.size or 1, PART)]
     given_up = threading.Event()
-
-    def fetch(part: tuple[str, int]) -> list[bytes]:
-        name, start = part
-        chunks: list[bytes] = []
-        for chunk in read(name, start, min(start + PART, files[name].size)):
-            if given_up.is_set():
-                break
-            chunks.append(chunk)
-        return chunks
-
-    results = ordered(fetch, parts)
+    flows = _flowing(files, read, given_up)
     try:
         for name, entry in files.items():
             digest = hashlib.sha256()
             with (into / name).open("wb") as file:
-                for _ in range(0, entry.size or 1, PART):
-                    for chunk in next(results):
+                for _ in range(0, entry.size, PART):
+                    for chunk in next(flows):
                         digest.update(chunk)
                         file.write(chunk)
             if digest.hexdigest() != entry.sha256:
                 raise DigestMismatch(f"{name} came as {digest.hexdigest()[:12]}, the manifest says {entry.sha256[:12]}")
     finally:
         given_up.set()
+
+
+def _flowing(files: Mapping[str, FileEntry], read: Read, given_up: threading.Event) -> Iterator[Iterator[bytes]]:
+    """The parts of all files in order, each as its chunks; those behind the one that is taken are read meanwhile."""
+    ahead: deque[Iterator[bytes]] = deque()
+    for name, entry in files.items():
+        for start in range(0, entry.size, PART):
+            ahead.append(_flow(read(name, start, min(start + PART, entry.size)), given_up))
+            if len(ahead) == WINDOW:
+                yield ahead.popleft()
+    while ahead:
+        yield ahead.popleft()
+
+
+def _flow(chunks: Iterator[bytes], given_up: threading.Event) -> Iterator[bytes]:
+    # Chunk by chunk, so that one is hashed while the next is on its way.
+    queue: SimpleQueue[bytes | None] = SimpleQueue()
+
+    def pump(_: None) -> None:
+        try:
+            for chunk in chunks:
+                if given_up.is_set():
+                    return
+                queue.put(chunk)
+        finally:
+            queue.put(None)
+
+    done = started(pump, None)
+
+    def taken() -> Iterator[bytes]:
+        while (chunk := queue.get()) is not None:
+            yield chunk
+        done.result()
+
+    return taken()
 
 
 def started(work: Callable[[Item], Result], item: Item) -> Future[Result]:
