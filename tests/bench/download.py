@@ -1,6 +1,6 @@
 """`python -m tests.bench.download`: how fast a 15 MB model comes from S3, beside plain HTTP clients in the same run.
 
-All write what they get, hash it and flush it to disk. Rounds are interleaved, so that what else runs disturbs all alike.
+All write what they get, hash it and flush it to disk. Rounds are interleaved: what else runs disturbs all alike.
 """
 
 from __future__ import annotations

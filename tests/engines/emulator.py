@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests.engines.environments import python_with
+from tests.engines.environments import python_for, requirement
 
 KEY = SECRET = "test"  # noqa: S105 - the emulator knows it as everybody's
 BUCKET = "podium-models"
@@ -61,8 +61,8 @@ def running(folder: Path) -> Generator[str]:
     environ = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": "true"}
     environ["HOME"] = environ["TMPDIR"] = str(folder)
     with (folder / "emulator.log").open("wb") as log:
-        program = python_with("emulator").with_name("ministack")
-        process = subprocess.Popen([program], env=environ, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        command = [python_for(requirement("emulator")), "-m", "ministack"]
+        process = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
             endpoint = f"http://127.0.0.1:{port}"
             _wait(endpoint, process, folder / "emulator.log")
