@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from math import ceil
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -188,11 +189,17 @@ class Service:
         if state.model is not None:
             return state.model
         members: dict[str, Any] = {"phase": state.phase, "phases": state.phases}
-        detail = f"the model is not ready: {state.phase}"
+        detail, wait = f"the model is not ready: {state.phase}", self.settings.retry_after_seconds
         if state.failure is not None:
-            members |= {"reason": state.failure.reason, "failed_phase": state.failure.phase}
-            detail = f"the model failed while {state.failure.phase}: {state.failure.detail}"
-        headers = {"retry-after": str(self.settings.retry_after_seconds)}
+            members["reason"] = state.failure.reason
+            if (retry_in := state.retry_in) is None:
+                members["failed_phase"] = state.failure.phase
+                detail = f"the model failed while {state.failure.phase}: {state.failure.detail}"
+            else:
+                members["retry_in"] = retry_in
+                detail = f"{detail} is tried again in {retry_in} s: {state.failure.detail}"
+                wait = max(wait, ceil(retry_in))
+        headers = {"retry-after": str(wait)}
         raise Problem("not-ready", detail, headers=headers, members=members)
 
 

@@ -25,7 +25,9 @@ Verb = Callable[[argparse.Namespace], int]
 _PIN = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
-TARGET = "NAME (its newest version), NAME/VERSION, or the folder or file:// URI of a model (./NAME for a folder here)"
+TARGET = (
+    "NAME (its newest version), NAME/VERSION, or the s3:// URI, file:// URI or folder of a model (./NAME for one here)"
+)
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -179,7 +181,7 @@ def _verb(
     parser.add_argument(
         "--registry",
         metavar="URI",
-        help="where models are kept: a folder or file:// URI (default: PODIUM_REGISTRY, else .podium/registry)",
+        help="where models are kept: s3://bucket/prefix or a folder (default: PODIUM_REGISTRY, else .podium/registry)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(run=run)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from service import api, bundle, lean
+from service.backoff import delays
 from service.errors import BundleError, BundleMissing
-from service.location import RegistryError
+from service.location import RegistryError, RegistryUnavailable
 from service.mistakes import Limits
 from service.registry import fetch_model
 from service.settings import Settings
@@ -36,6 +37,10 @@ WARM_SIZES = (1, 10, 100, 1000)
 # A phase may be in the middle of a file or of a C++ call; a stop does not wait for it any longer.
 STOP_SECONDS = 2.0
 
+# A registry out of reach is asked again without end: first soon, as most faults are short, and never so seldom that
+# somebody who has mended it would rather restart the process.
+FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS = 1.0, 30.0
+
 
 @dataclass(frozen=True)
 class Model:
@@ -52,7 +57,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a start ended. `reason` is a word for machines, `detail` is for people."""
+    """Why a start ended, or has to wait. `reason` is a word for machines, `detail` is for people."""
 
     phase: str
     reason: str
@@ -61,12 +66,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class State:
-    """Where a start is. Replaced as a whole, so that the event loop reads it without a lock."""
+    """Where a start is. Replaced as a whole, so that the event loop reads it without a lock.
+
+    `retry_at`: with a failure that may pass, when on the monotonic clock the next try is.
+    """
 
     phase: str = "pending"
     seconds: tuple[tuple[str, float], ...] = ()
     model: Model | None = None
     failure: Failure | None = None
+    retry_at: float | None = None
+
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds to the next try, 0 while it goes on; None where no try is to come."""
+        return None if self.retry_at is None else round(max(0.0, self.retry_at - monotonic()), 1)
 
     @property
     def phases(self) -> list[dict[str, Any]]:
@@ -90,7 +104,7 @@ class Loader:
         self._settings = settings
         self._telemetry = telemetry
         self._settle = settle
-        self._stopping = False
+        self._stopping = threading.Event()
         # A daemon, because a hung file system must not keep a process from ending.
         self._thread = threading.Thread(target=self.run, name="loader", daemon=True)
         telemetry.metrics.entered("pending", PHASES)
@@ -100,7 +114,7 @@ class Loader:
 
     def stop(self) -> None:
         """Gives the start up after the phase it is in, and waits `STOP_SECONDS` for that at most."""
-        self._stopping = True
+        self._stopping.set()
         self._thread.join(STOP_SECONDS)
 
     def run(self) -> None:
@@ -125,7 +139,7 @@ class Loader:
             with self._phase("downloading"):
                 if uri is None:
                     raise BundleMissing("PODIUM_MODEL is not set, so there is no model to serve")
-                folder = fetch_model(uri, into, pin)
+                folder = self._fetch(uri, into, pin)
             with self._phase("verifying"):
                 manifest = bundle.verify(folder, pin)
                 self._telemetry.identity.model = manifest.name
@@ -144,6 +158,32 @@ class Loader:
             self._settle()
         self._ready(model, documents, perf_counter() - began)
 
+    def _fetch(self, uri: str, into: Path, pin: str | None) -> Path:
+        for delay in delays(FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS):
+            try:
+                folder = fetch_model(uri, into, pin, self._settings)
+            except RegistryUnavailable as error:
+                self._put_off(error, delay)
+            else:
+                self.state = replace(self.state, failure=None, retry_at=None)
+                return folder
+            if self._stopping.wait(delay):
+                break
+        raise _Stopped
+
+    def _put_off(self, error: RegistryUnavailable, delay: float) -> None:
+        failure = Failure(self.state.phase, error.reason, str(error))
+        self.state = replace(self.state, failure=failure, retry_at=monotonic() + delay)
+        self._telemetry.metrics.put_off(error.reason)
+        self._telemetry.event(
+            "load-put-off",
+            logging.WARNING,
+            phase=failure.phase,
+            reason=failure.reason,
+            detail=failure.detail,
+            retry_in=round(delay, 1),
+        )
+
     def _ready(self, model: Model, documents: int, seconds: float) -> None:
         manifest = model.manifest
         self._telemetry.metrics.serves(manifest.name, manifest.version, manifest.digest)
@@ -156,14 +196,14 @@ class Loader:
     def _fail(self, reason: str, detail: str, error: BaseException | None = None) -> None:
         failure = Failure(self.state.phase, reason, detail)
         self._telemetry.metrics.entered("failed", PHASES)
-        self.state = replace(self.state, phase="failed", failure=failure)
+        self.state = replace(self.state, phase="failed", failure=failure, retry_at=None)
         self._telemetry.event(
             "model-failed", logging.ERROR, error=error, phase=failure.phase, reason=reason, detail=detail
         )
 
     @contextmanager
     def _phase(self, phase: str) -> Generator[None]:
-        if self._stopping:
+        if self._stopping.is_set():
             raise _Stopped
         self._telemetry.metrics.entered(phase, PHASES)
         self.state = replace(self.state, phase=phase)

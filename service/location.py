@@ -11,9 +11,13 @@ from urllib.parse import unquote
 from service.manifest import valid_name
 
 MODELS = "models"
+S3 = "s3://"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# What S3 calls safe in a key: it reads the same in an address, a log and a policy.
+_KEY_PART = re.compile(r"[A-Za-z0-9!_.*'()=-]+")
 
 
 class RegistryError(Exception):
@@ -48,8 +52,28 @@ class VersionExists(RegistryError):
 
 
 class RegistryUnavailable(RegistryError):
+    """A registry out of reach. Time may heal that, so whoever can wait tries again."""
+
     reason = "registry-unavailable"
     exit_code = 5
+
+
+class RegistryMissing(RegistryUnavailable):
+    """The bucket is not there, or not yet."""
+
+    reason = "registry-not-found"
+
+
+class RegistryDenied(RegistryUnavailable):
+    """Credentials are missing, wrong, expired, or do not allow it. A role may be granted while a pod waits."""
+
+    reason = "registry-denied"
+
+
+class ClockSkewed(RegistryUnavailable):
+    """This machine's clock is too far from the registry's for a signature to count."""
+
+    reason = "clock-skewed"
 
 
 @dataclass(frozen=True)
@@ -81,7 +105,8 @@ def local_path(uri: str) -> Path:
     scheme, rest = split[1].lower(), split[2]
     if scheme != "file":
         raise BadUri(
-            f"{uri!r}: {scheme}: is not supported; give file:///folder or a path (./{uri} if that is its name)"
+            f"{uri!r}: {scheme}: is not supported; give s3://bucket/prefix, file:///folder or a path "
+            f"(./{uri} if that is its name)"
         )
     return _file_path(uri, rest)
 
@@ -110,19 +135,52 @@ def _segment(uri: str, escaped: str) -> str:
     return part
 
 
+def is_s3(uri: str) -> bool:
+    return uri[:3].lower() == "s3:"
+
+
+def s3_place(uri: str) -> tuple[str, str]:
+    """Bucket and prefix of `s3://bucket/prefix`; the prefix has no slash at its ends and may be empty.
+
+    Raises:
+        BadUri: no bucket's name, or a prefix that could be read in two ways.
+    """
+    bucket, _, prefix = uri[len(S3) :].partition("/")
+    if uri[: len(S3)].lower() != S3 or _BUCKET.fullmatch(bucket) is None or ".." in bucket:
+        raise BadUri(
+            f"{uri!r} names no bucket: give s3://bucket/prefix, the bucket in 3 to 63 of a-z, 0-9, '.' and '-'"
+        )
+    prefix = prefix.removesuffix("/")
+    for part in prefix.split("/") if prefix else ():
+        if part in (".", "..") or _KEY_PART.fullmatch(part) is None:
+            raise BadUri(f"{uri!r}: {part!r} is no part of a prefix: use A-Z, a-z, 0-9 and !_.*'()=- between slashes")
+    return bucket, prefix
+
+
 def parse_model_uri(uri: str) -> ModelRef:
-    """Reads `<registry>/models/<name>/<version>`; any other address is a folder that holds one bundle.
+    """Reads `<registry>/models/<name>/<version>`; any other local address is a folder that holds one bundle.
 
     Nothing is opened.
 
     Raises:
-        BadUri: as `local_path`.
+        BadUri: as `local_path` and `s3_place`, or an S3 address of no version.
     """
+    if is_s3(uri):
+        return _s3_model(uri)
     path = local_path(uri)
     models, name, version = path.parent.parent, path.parent.name, path.name
     if models.name == MODELS and valid_name(name) and valid_name(version):
         return ModelRef(path.as_uri(), models.parent.as_uri(), name, version)
     return ModelRef(path.as_uri(), folder=path)
+
+
+def _s3_model(uri: str) -> ModelRef:
+    bucket, key = s3_place(uri)
+    parts = key.split("/")
+    if len(parts) < 3 or parts[-3] != MODELS or not (valid_name(parts[-2]) and valid_name(parts[-1])):
+        raise BadUri(f"{uri!r} names no model: give s3://bucket/prefix/{MODELS}/NAME/VERSION")
+    registry = "/".join((f"{S3}{bucket}", *parts[:-3]))
+    return ModelRef(f"{registry}/{MODELS}/{parts[-2]}/{parts[-1]}", registry, parts[-2], parts[-1])
 
 
 def check_name(text: str, what: str) -> str:

@@ -241,6 +241,7 @@ def _answers(identifier: Mapping[str, Any]) -> dict[str, Any]:
                 "phase": text,
                 "reason": text,
                 "error": {"type": "string", "description": "As detail, below /v2."},
+                "retry_in": number,
             },
             problem,
         ),

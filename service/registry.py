@@ -1,4 +1,4 @@
-"""Where model versions are kept: published once, whole, never changed. Today a folder.
+"""Where model versions are kept: published once, whole, never changed. Here in a folder; `service.s3` has the other.
 
 Layout: `<root>/models/<name>/<version>/{manifest.json,model.ubj,golden.jsonl,...}`.
 """
@@ -6,7 +6,7 @@ Layout: `<root>/models/<name>/<version>/{manifest.json,model.ubj,golden.jsonl,..
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +25,13 @@ from service.location import (
     RegistryUnavailable,
     VersionExists,
     check_name,
+    is_s3,
     local_path,
     parse_model_uri,
+    s3_place,
 )
 from service.manifest import Manifest, valid_name
+from service.settings import Settings, SettingsError
 from service.staging import STAGING, place, reason, staging
 from service.transfer import check_listing, copy_bundle, install, sound_manifest, verify_folder
 
@@ -178,7 +181,7 @@ class FolderRegistry:
             self._require_root()
             names = _visible(self._models("")) if name is None else [check_name(name, "model name")]
             entries = [entry for model in names for entry in self._entries(model)]
-        return sorted(entries, key=lambda e: (e.name, -e.published, e.version))
+        return in_order(entries)
 
     def manifest(self, name: str, version: str) -> Manifest:
         return self.folder_and_manifest(name, version)[1]
@@ -201,10 +204,7 @@ class FolderRegistry:
         return install(into, manifest, lambda aside: copy_bundle(source, aside, manifest))
 
     def newest(self, name: str | None = None) -> Entry:
-        sound = [entry for entry in self.list(name) if entry.problem is None]
-        if not sound:
-            raise ModelNotFound(f"{self.uri} holds no sound version{f' of {name}' if name else ''} yet: publish one")
-        return max(sound, key=lambda e: (e.published, e.version))
+        return newest_of(self, name)
 
     def _add(self, folder: Path, manifest: Manifest, target: Path) -> bool:
         with staging(self.root) as aside:
@@ -258,13 +258,40 @@ class FolderRegistry:
             ) from error
 
 
-def open_registry(uri: str) -> Registry:
-    """The registry at `file:///folder` or at a plain path. Nothing is opened yet.
+def newest_of(registry: Registry, name: str | None) -> Entry:
+    """As `Registry.newest`."""
+    sound = [entry for entry in registry.list(name) if entry.problem is None]
+    if not sound:
+        raise ModelNotFound(f"{registry.uri} holds no sound version{f' of {name}' if name else ''} yet: publish one")
+    return max(sound, key=lambda e: (e.published, e.version))
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """As `Registry.list` gives them."""
+    return sorted(entries, key=lambda e: (e.name, -e.published, e.version))
+
+
+def open_registry(uri: str, settings: Settings | None = None) -> Registry:
+    """The registry at `s3://bucket/prefix`, `file:///folder` or a plain path. It is not asked anything yet.
+
+    Args:
+        settings: has the endpoint and region of S3; None reads them from the environment.
 
     Raises:
-        BadUri: as `local_path`.
+        BadUri: as `local_path` and `s3_place`, or a PODIUM_S3_* variable is not allowed.
+        RegistryDenied: AWS credentials are set and cannot be read.
     """
-    return FolderRegistry(local_path(uri))
+    if not is_s3(uri):
+        return FolderRegistry(local_path(uri))
+    s3_place(uri)
+    try:
+        settings = settings or Settings.from_env(prefix="s3_")
+    except SettingsError as error:
+        raise BadUri(str(error)) from error
+    # Here and no earlier: boto3 takes half a second to import.
+    from service.s3 import S3Registry  # noqa: PLC0415
+
+    return S3Registry(uri, settings)
 
 
 def manifest_of(ref: ModelRef) -> Manifest:
@@ -277,7 +304,7 @@ def manifest_of(ref: ModelRef) -> Manifest:
     return open_registry(ref.registry).manifest(ref.name, ref.version)
 
 
-def fetch_model(uri: str, into: Path, expected: str | None = None) -> Path:
+def fetch_model(uri: str, into: Path, expected: str | None = None, settings: Settings | None = None) -> Path:
     """The folder of the model at `uri`. One that is local already stays where it is, and is not hashed here:
     whoever loads a model calls `bundle.verify` first. One that is not is fetched below `into`.
 
@@ -289,7 +316,7 @@ def fetch_model(uri: str, into: Path, expected: str | None = None) -> Path:
         folder = ref.folder or local_path(uri)
         bundle.read_manifest(folder)
         return folder
-    registry = open_registry(ref.registry)
+    registry = open_registry(ref.registry, settings)
     if isinstance(registry, FolderRegistry):
         return registry.folder_and_manifest(ref.name, ref.version)[0]
     return registry.fetch(ref.name, ref.version, into, expected)
@@ -322,16 +349,32 @@ def _manifest_at(folder: Path, name: str, version: str) -> Manifest:
 
 
 def _refuse_other_content(target: Path, manifest: Manifest) -> None:
-    version, mine = f"{manifest.name}/{manifest.version}", f"yours is {manifest.digest}"
-    try:
+    with refusing_damage(manifest):
         there = _manifest_at(target, manifest.name, manifest.version)
         verify_folder(target)
+    refuse_other(there.digest, manifest)
+
+
+@contextmanager
+def refusing_damage(manifest: Manifest) -> Generator[None, None, None]:
+    """Turns what is wrong with the version that is there into VersionExists."""
+    try:
+        yield
     except BundleError as error:
         raise VersionExists(
-            f"{version} is there already and damaged ({error}); {mine}: move the damaged folder away first"
+            f"{manifest.name}/{manifest.version} is there already and damaged ({error}); yours is {manifest.digest}: "
+            "move the damaged one away first"
         ) from error
-    if there.digest != manifest.digest:
+
+
+def refuse_other(digest: str, manifest: Manifest) -> None:
+    """
+    Raises:
+        VersionExists: the version that is there has another digest than `manifest`.
+    """
+    if digest != manifest.digest:
         # Versions carry twelve digits of the digest: that these agree and the rest does not was somebody's intent.
         raise VersionExists(
-            f"{version} is there already with other content, {there.digest}; {mine}: a version never changes"
+            f"{manifest.name}/{manifest.version} is there already with other content, {digest}; "
+            f"yours is {manifest.digest}: a version never changes"
         )

@@ -52,6 +52,19 @@ def _text(allowed: str) -> Kind:
     return Kind(read, allowed)
 
 
+def _matching(pattern: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+_endpoint = _matching(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/?")
+_region = _matching(r"[a-z0-9-]{1,40}")
+
+
 def _digest(text: str) -> str:
     found = _DIGEST.fullmatch(text)
     if found is None:
@@ -69,7 +82,7 @@ class Settings:
 
     model: str | None = _setting(
         None,
-        _text("the URI or folder of a model, as file:///registry/models/<name>/<version>"),
+        _text("the URI or folder of a model, as s3://bucket/prefix/models/<name>/<version>"),
         "The model to serve.",
         "A process serves one model for its whole life: what runs is what its configuration says.",
     )
@@ -81,7 +94,7 @@ class Settings:
     )
     registry: str | None = _setting(
         None,
-        _text("the URI or folder of a registry, as file:///registry"),
+        _text("the URI or folder of a registry, as file:///registry or s3://bucket/prefix"),
         "Where `--newest` and the registry verbs look; unset, `.podium/registry` of the current folder.",
         "A model URI names its own registry, so a pod does not need this.",
     )
@@ -90,6 +103,24 @@ class Settings:
         _text("a folder that can be written"),
         "Where a downloaded model is put; unset, a temporary folder that goes with the process.",
         "A pod's root file system is read-only: this names the volume that is not.",
+    )
+    s3_endpoint: str | None = _setting(
+        None,
+        Kind(_endpoint, "https://host, with :port if need be (http:// for an emulator)"),
+        "Where `s3://` registries are; unset, Amazon S3 or what AWS_ENDPOINT_URL_S3 says.",
+        "Other makers' stores and emulators speak S3 too. Credentials come from where every AWS tool has them.",
+    )
+    s3_region: str | None = _setting(
+        None,
+        Kind(_region, "the name of a region, as eu-central-1"),
+        "The region of `s3://` registries; unset, what AWS_REGION or the AWS profile says, else us-east-1.",
+        "A request is signed for one region, and another region refuses it.",
+    )
+    s3_timeout_seconds: int = _setting(
+        10,
+        _integer(1, 300),
+        "The longest silence of an `s3://` registry, in connecting and in answering.",
+        "S3 answers within 0.2 s; what is silent for ten will not go on, and another try will.",
     )
     host: str = _setting(
         "127.0.0.1",
@@ -165,15 +196,18 @@ class Settings:
     )
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+    def from_env(cls, environ: Mapping[str, str] = os.environ, prefix: str = "") -> Settings:
         """Reads the `PODIUM_*` variables; an empty one counts as unset.
+
+        Args:
+            prefix: only fields that begin so are read.
 
         Raises:
             SettingsError: a value is not allowed.
         """
         given: dict[str, Any] = {}
         for each in fields(cls):
-            text = environ.get(variable(each), "")
+            text = environ.get(variable(each), "") if each.name.startswith(prefix) else ""
             if text and not _service_link(variable(each), text):
                 given[each.name] = _read(each, text)
         return cls(**given)

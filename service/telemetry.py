@@ -34,6 +34,7 @@ METRICS: Mapping[str, str] = {
     "podium_score_seconds": "Seconds of scoring alone, per query.",
     "podium_model_info": "1 for the model that serves, by name, version, digest and the service's commit.",
     "podium_load_seconds": "Seconds that each phase of the start took.",
+    "podium_load_retries_total": "Times that the start had to wait for its registry, by reason.",
     "podium_phase": "1 for the phase the start is in, 0 for the others.",
 }
 
@@ -88,6 +89,7 @@ class Metrics:
         about = ("name", "version", "digest", "commit")
         self._model = Gauge(*_named("podium_model_info"), about, registry=self.registry)
         self._load = Gauge(*_named("podium_load_seconds"), ("phase",), registry=self.registry)
+        self._put_off = Counter(*_named("podium_load_retries_total"), ("reason",), registry=self.registry)
         self._phase = Gauge(*_named("podium_phase"), ("phase",), registry=self.registry)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -106,6 +108,9 @@ class Metrics:
     def entered(self, phase: str, phases: tuple[str, ...]) -> None:
         for name in phases:
             self._phase.labels(name).set(name == phase)
+
+    def put_off(self, reason: str) -> None:
+        self._put_off.labels(reason).inc()
 
     def left(self, phase: str, seconds: float) -> None:
         self._load.labels(phase).set(seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from service import bundle
@@ -28,10 +28,18 @@ def verify_folder(folder: Path, expected: str | None = None) -> Manifest:
     check_listing(folder, manifest)
     for name, entry in manifest.files.items():
         bundle.verify_file(folder / name, entry)
-    if (folder / bundle.MANIFEST).read_bytes() != manifest.to_json():
+    check_spelling((folder / bundle.MANIFEST).read_bytes(), manifest)
+    return manifest
+
+
+def check_spelling(data: bytes, manifest: Manifest) -> None:
+    """
+    Raises:
+        ManifestInvalid: `data` says what `manifest` does in another way than publish would.
+    """
+    if data != manifest.to_json():
         # Parsed, it says the same: only a byte by byte comparison sees a blank that became a tab.
         raise ManifestInvalid("manifest.json is not spelled as it was published: it was changed by hand")
-    return manifest
 
 
 def sound_manifest(folder: Path, expected: str | None = None) -> Manifest:
@@ -40,13 +48,18 @@ def sound_manifest(folder: Path, expected: str | None = None) -> Manifest:
     Raises:
         BundleError: as `bundle.read_manifest` and `bundle.verify_identity`.
     """
-    try:
-        manifest = bundle.read_manifest(folder)
-        bundle.verify_identity(manifest, expected)
-    except (ValueError, RecursionError) as error:
-        # JSON as Python reads it knows NaN, and nests deeper than can be written again.
-        raise ManifestInvalid(f"manifest.json cannot be hashed: {error}") from error
-    return manifest
+    return _sound(lambda: bundle.read_manifest(folder), expected)
+
+
+def sound_bytes(data: bytes) -> Manifest:
+    """The manifest in `data`, in agreement with itself.
+
+    Raises:
+        BundleError: as `Manifest.from_json` and `bundle.verify_identity`.
+    """
+    if len(data) > bundle.MAX_MANIFEST_BYTES:
+        raise ManifestInvalid(f"manifest.json is larger than {bundle.MAX_MANIFEST_BYTES >> 20} MiB")
+    return _sound(lambda: Manifest.from_json(data))
 
 
 def check_listing(folder: Path, manifest: Manifest) -> None:
@@ -56,14 +69,18 @@ def check_listing(folder: Path, manifest: Manifest) -> None:
         DigestMismatch: a file is missing, unlisted, no plain file, or has another size.
         OSError: the folder cannot be read.
     """
-    there = {path.name for path in folder.iterdir()} - {bundle.MANIFEST}
-    if unlisted := sorted(there - set(manifest.files)):
+    check_sizes({path.name: path.stat().st_size if _plain(path) else None for path in folder.iterdir()}, manifest)
+
+
+def check_sizes(sizes: Mapping[str, int | None], manifest: Manifest) -> None:
+    """As `check_listing`, for a listing by name; the size of what is no plain file is None."""
+    if unlisted := sorted(set(sizes) - {bundle.MANIFEST, *manifest.files}):
         raise DigestMismatch(f"{unlisted[0]} lies in the bundle and is not listed in its manifest")
     for name, entry in manifest.files.items():
-        path = folder / name
-        if not _plain(path):
+        size = sizes.get(name)
+        if size is None:
             raise DigestMismatch(f"{name} is listed in the manifest and not there as a plain file")
-        if (size := path.stat().st_size) != entry.size:
+        if size != entry.size:
             raise DigestMismatch(f"{name} has {size} bytes, the manifest says {entry.size}")
 
 
@@ -84,8 +101,11 @@ def copy_bundle(source: Path, target: Path, manifest: Manifest) -> None:
             shutil.copyfileobj(reader, writer, CHUNK)
 
 
-def install(into: Path, manifest: Manifest, download: Callable[[Path], None]) -> Path:
+def install(into: Path, manifest: Manifest, download: Callable[[Path], None], *, hashed: bool = False) -> Path:
     """Has `download` fill a private folder, verifies it, and makes it `<into>/<name>/<version>` in one step.
+
+    Args:
+        hashed: `download` has verified each file as it came, and is not asked to prove it by reading them again.
 
     Raises:
         FetchFailed: `into` cannot be written.
@@ -98,7 +118,11 @@ def install(into: Path, manifest: Manifest, download: Callable[[Path], None]) ->
             return target
         with staging(into) as aside:
             download(aside)
-            verify_folder(aside, manifest.digest)
+            if hashed:
+                check_listing(aside, manifest)
+                check_spelling((aside / bundle.MANIFEST).read_bytes(), manifest)
+            else:
+                verify_folder(aside, manifest.digest)
             # Another process may have put the same there meanwhile; what is there and damaged gives way.
             while not place(aside, target) and not _whole(target, manifest.digest):
                 if target.is_symlink() or not target.is_dir():
@@ -107,6 +131,16 @@ def install(into: Path, manifest: Manifest, download: Callable[[Path], None]) ->
     except OSError as error:
         raise FetchFailed(f"cannot write {target}: {reason(error)}; nothing half-made is left there") from error
     return target
+
+
+def _sound(read: Callable[[], Manifest], expected: str | None = None) -> Manifest:
+    try:
+        manifest = read()
+        bundle.verify_identity(manifest, expected)
+    except (ValueError, RecursionError) as error:
+        # JSON as Python reads it knows NaN, and nests deeper than can be written again.
+        raise ManifestInvalid(f"manifest.json cannot be hashed: {error}") from error
+    return manifest
 
 
 def _whole(folder: Path, digest: str) -> bool:

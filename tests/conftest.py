@@ -1,12 +1,17 @@
 import os
 import signal
+import uuid
+from collections.abc import Generator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from hypothesis import settings
 
 from training.sample import SampleUnavailable, sample_folder
+
+if TYPE_CHECKING:
+    from tests.engines.emulator import Store
 
 # A busy machine is not a failure.
 settings.register_profile("podium", deadline=None)
@@ -47,3 +52,38 @@ def mslr_sample() -> Path:
         return sample_folder()
     except SampleUnavailable as error:
         skip_or_fail(f"NO NETWORK, so there are no real queries: {error}")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """Where an S3 emulator listens, one for each process of the tests."""
+    from tests.engines.emulator import running
+
+    with running(tmp_path_factory.mktemp("emulator")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint: str) -> Generator[Any]:
+    """The emulator's owner, whom nothing is refused."""
+    from tests.engines.emulator import client
+
+    asking = client(s3_endpoint)
+    yield asking
+    asking.close()
+
+
+@pytest.fixture
+def store(s3_endpoint: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> "Store":
+    """An empty registry's place in S3, which this process and those that it starts have the credentials for."""
+    from tests.engines.emulator import KEY, SECRET, Store
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("PODIUM_S3_ENDPOINT", s3_endpoint)
+    return Store(s3_endpoint, f"some/prefix-{uuid.uuid4().hex[:8]}", s3_client)

@@ -60,7 +60,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_registry_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--registry", metavar="URI", help="folder or file:// URI (default: PODIUM_REGISTRY, else .podium/registry)"
+        "--registry",
+        metavar="URI",
+        help="s3://bucket/prefix or a folder (default: PODIUM_REGISTRY, else .podium/registry)",
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Generator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -327,6 +328,22 @@ def test_a_model_that_fails_its_proof_never_serves(tmp_path: Path):
             assert "golden-0" in document["detail"]
         assert client.get("/livez").status_code == 200
         assert 'podium_phase{phase="failed"} 1.0' in client.get("/metrics").text
+
+
+def test_a_registry_out_of_reach_is_said_with_the_time_of_the_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loading, "FIRST_RETRY_SECONDS", 20.0)
+    settings = Settings(model=f"{tmp_path}/registry/models/web/20240101-0123456789ab", commit="c0ffee")
+    with running(create_app(settings)) as client:
+        until = time.monotonic() + 20
+        while "reason" not in (document := assert_problem(answer := client.get("/readyz"), "not-ready")):
+            assert time.monotonic() < until
+        assert (document["phase"], document["reason"]) == ("downloading", "registry-unavailable")
+        assert "failed_phase" not in document
+        assert 5 < document["retry_in"] <= 20
+        assert int(answer.headers["retry-after"]) in range(5, 21)
+        assert "is tried again in" in document["detail"]
+        assert "does not exist" in document["detail"]
+        assert client.get("/livez").status_code == 200
 
 
 def test_a_fault_of_ours_tells_the_client_nothing(

@@ -13,6 +13,7 @@ from service import bundle
 from service.__main__ import main
 from service.manifest import Manifest
 from service.registry import open_registry
+from tests.engines.emulator import Store
 from tests.service.bundles import make_bundle
 
 PIN = "0" * 64
@@ -195,9 +196,14 @@ def test_fetch(
         (["show", "./nowhere"], 3, "'./nowhere' is no folder"),
         (["show", "."], 3, "manifest.json"),
         (["show", "../.."], 3, "manifest.json"),
-        (["show", "s3://bucket/models/tiny/1"], 2, "s3: is not supported; give file:///folder"),
+        (["show", "s3://bucket/tiny/1"], 2, "names no model: give s3://bucket/prefix/models/NAME/VERSION"),
+        (
+            ["show", "https://bucket/models/tiny/1"],
+            2,
+            "https: is not supported; give s3://bucket/prefix, file:///folder",
+        ),
         (["show", "file:///a/%2e%2e/b"], 2, "no name of a folder"),
-        (["list", "--registry", "s3://bucket"], 2, "s3: is not supported"),
+        (["list", "--registry", "s3://Bucket"], 2, "names no bucket: give s3://bucket/prefix"),
         (["list", "--registry", "nowhere"], 5, "does not exist"),
         (["list", "--registry", "file"], 5, "is not a folder"),
         (["list", ".."], 2, "'..' is no model name"),
@@ -295,3 +301,62 @@ def test_an_interrupt_says_so_and_leaves_nothing_half_made(versions: tuple[Manif
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "podium: interrupted; nothing was left half-made\n"
     assert [path for path in (checkout / "into").rglob("*") if path.is_file()] == []
+
+
+# The same verbs over a registry in S3.
+
+
+@pytest.fixture
+def in_s3(store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    """A version of the model `tiny` in the registry that PODIUM_REGISTRY names."""
+    monkeypatch.setenv("PODIUM_REGISTRY", store.uri)
+    manifest = make_bundle(checkout / "first")
+    open_registry(store.uri).publish(checkout / "first")
+    return manifest
+
+
+def test_the_verbs_work_over_s3(
+    store: Store, in_s3: Manifest, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"{store.uri}/models/{ids(in_s3)}"
+    assert [entry["uri"] for entry in as_json(capsys, "list")] == [uri]
+    assert as_json(capsys, "show", "tiny")["uri"] == as_json(capsys, "show", uri)["uri"] == uri
+    assert as_json(capsys, "diff", uri, "./first")["differences"] == []
+    assert as_json(capsys, "verify", "tiny", "--sha256", in_s3.digest)["verified"] is True
+    fetched = as_json(capsys, "fetch", uri, "--into", "into")
+    assert bundle.verify(Path(fetched["folder"])) == in_s3
+    assert Path(fetched["folder"]) == checkout / "into" / "tiny" / in_s3.version
+
+
+S3_MISTAKES: list[tuple[list[str], dict[str, str], int, str]] = [
+    (["show", "tiny/20200101-0123456789ab"], {}, 3, "has no tiny/20200101-0123456789ab"),
+    (["show", "other"], {}, 3, "holds no sound version of other"),
+    (["show", "{uri}/tiny"], {}, 2, "names no model"),
+    (["list", "..", "--registry", "{uri}"], {}, 2, "'..' is no model name"),
+    (["list", "--registry", "s3://podium-nowhere"], {}, 5, "s3://podium-nowhere at http://127.0.0.1:"),
+    (["list"], {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"}, 5, "denies access (InvalidAccessKeyId"),
+    (["list"], {"PODIUM_S3_ENDPOINT": "localhost"}, 2, "PODIUM_S3_ENDPOINT='localhost': give https://host"),
+    (["list"], {"PODIUM_S3_REGION": "!"}, 2, "PODIUM_S3_REGION='!': give the name of a region"),
+    (["verify", "tiny", "--sha256", PIN], {}, 3, "the pinned digest is"),
+    (["fetch", "tiny", "--into", "new", "--sha256", PIN], {}, 3, "the pinned digest is"),
+    (["fetch", "tiny", "--into", "first/model.ubj"], {}, 3, "cannot write"),
+]
+
+
+@pytest.mark.parametrize("case", S3_MISTAKES, ids=lambda case: " ".join(case[0])[:40])
+@pytest.mark.usefixtures("in_s3")
+def test_mistakes_over_s3_are_for_people(
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[list[str], dict[str, str], int, str],
+) -> None:
+    arguments, environ, code, said = case
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main([argument.format(uri=store.uri) for argument in arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("podium: ")
+    assert said in err
+    assert not Path("new").exists()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import loading
+from service import bucket, loading
 from service.loading import PHASES, STEPS, Loader
 from service.manifest import FileEntry, Manifest
+from service.registry import FolderRegistry, open_registry
 from service.settings import Settings
 from service.telemetry import Telemetry
+from tests.engines import proxy
+from tests.engines.emulator import Store
 from tests.service.bundles import NAMES, make_bundle, train_model
 
 Fault = Callable[[Path], Any]
@@ -185,9 +189,8 @@ def test_another_pin_is_a_digest_mismatch(tmp_path: Path):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        ("{tmp}/registry/models/web/20240101-0123456789ab", "registry-unavailable"),
         ("{tmp}/nowhere", "model-not-found"),
-        ("s3://bucket/models/web/1", "bad-uri"),
+        ("s3://bucket/web/1", "bad-uri"),
         (None, "model-not-found"),
     ],
 )
@@ -267,7 +270,7 @@ def test_a_download_goes_to_the_folder_of_the_setting(tmp_path: Path, monkeypatc
     folders: list[tuple[Path, bool]] = []
     pins: list[str | None] = []
 
-    def fetch(uri: str, into: Path, pin: str | None) -> Path:
+    def fetch(uri: str, into: Path, pin: str | None, _: Settings) -> Path:
         folders.append((into, into.is_dir()))
         pins.append(pin)
         return Path(uri)
@@ -289,3 +292,123 @@ def test_a_local_model_needs_no_folder_to_write_to(tmp_path: Path, monkeypatch: 
     make_bundle(tmp_path / "bundle")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     assert load(Settings(model=str(tmp_path / "bundle"))).state.phase == "ready"
+
+
+# A registry out of reach.
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "FIRST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(loading, "MOST_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(bucket, "TRIES", 1)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_registry_that_comes_back_heals_the_start(tmp_path: Path):
+    published = FolderRegistry(tmp_path / "registry").publish(source := make_source(tmp_path))
+    (tmp_path / "registry").rename(tmp_path / "away")
+    telemetry = Telemetry("test")
+    loader = Loader(Settings(model=published.uri), telemetry)
+    loader.start()
+    wait_for(lambda: b'podium_load_retries_total{reason="registry-unavailable"} 3.0' in telemetry.metrics.render())
+    state = loader.state
+    assert state.phase == "downloading"
+    assert state.failure is not None
+    assert (state.failure.phase, state.failure.reason) == ("downloading", "registry-unavailable")
+    assert "does not exist" in state.failure.detail
+    assert state.retry_in is not None
+    assert 0 <= state.retry_in <= 0.1
+    (tmp_path / "away").rename(tmp_path / "registry")
+    wait_for(lambda: loader.state.phase == "ready")
+    assert (loader.state.failure, loader.state.retry_in) == (None, None)
+    assert source.is_dir()
+
+
+def test_a_stop_does_not_wait_for_the_next_try(tmp_path: Path):
+    loader = Loader(Settings(model=f"{tmp_path}/registry/models/web/20240101-0123456789ab"), Telemetry("test"))
+    loader.start()
+    wait_for(lambda: loader.state.failure is not None)
+    began = time.monotonic()
+    loader.stop()
+    assert time.monotonic() - began < 0.4
+    assert not loader._thread.is_alive()
+
+
+S3_FAULTS: dict[str, tuple[proxy.Fault, str]] = {
+    "throttled": (proxy.error(503, "SlowDown"), "registry-unavailable"),
+    "silent": (proxy.silence, "registry-unavailable"),
+    "cut": (proxy.truncated, "registry-unavailable"),
+    "internal error": (proxy.error(500, "InternalError"), "registry-unavailable"),
+    "reset": (proxy.reset, "registry-unavailable"),
+    "wrong credentials": (proxy.error(403, "InvalidAccessKeyId"), "registry-denied"),
+    "no bucket": (proxy.error(404, "NoSuchBucket"), "registry-not-found"),
+    "clock": (proxy.error(403, "RequestTimeTooSkewed"), "clock-skewed"),
+}
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("fault", S3_FAULTS)
+def test_a_start_from_s3_waits_through_a_fault_and_heals(tmp_path: Path, store: Store, fault: str):
+    published = open_registry(store.uri).publish(make_source(tmp_path))
+    what, reason = S3_FAULTS[fault]
+    with proxy.proxied(store.endpoint) as between:
+        between.fail(what)
+        settings = Settings(
+            model=published.uri,
+            model_sha256=published.digest,
+            model_folder=str(tmp_path / "models"),
+            s3_endpoint=between.url,
+            s3_timeout_seconds=1,
+        )
+        loader = Loader(settings, Telemetry("test"))
+        loader.start()
+        wait_for(lambda: loader.state.failure is not None)
+        state = loader.state
+        assert state.failure is not None
+        assert (state.phase, state.failure.phase, state.failure.reason) == ("downloading", "downloading", reason)
+        assert state.retry_in is not None
+        between.fail(what, times=0)
+        wait_for(lambda: loader.state.phase == "ready")
+    assert loader.state.failure is None
+    assert [path.name for path in (tmp_path / "models" / "tiny").iterdir()] == [published.version]
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (
+            lambda store, key: store.write(f"{key}/model.ubj", flipped(store.read(f"{key}/model.ubj"))),
+            "digest-mismatch",
+        ),
+        (lambda store, key: store.delete(f"{key}/manifest.json"), "model-not-found"),
+        (lambda store, key: [store.delete(each) for each in store.listing()], "model-not-found"),
+        (lambda store, key: store.write(f"{key}/manifest.json", b"{"), "manifest-invalid"),
+    ],
+)
+def test_what_no_time_heals_fails_a_start_from_s3(
+    tmp_path: Path, store: Store, damage: Callable[[Store, str], Any], reason: str
+):
+    published = open_registry(store.uri).publish(make_source(tmp_path))
+    damage(store, f"models/tiny/{published.version}")
+    state = load(Settings(model=published.uri, s3_endpoint=store.endpoint)).state
+    assert state.failure is not None
+    assert (state.phase, state.failure.phase, state.failure.reason) == ("failed", "downloading", reason)
+    assert state.retry_in is None
+
+
+def flipped(data: bytes) -> bytes:
+    return bytes((*data[:-1], data[-1] ^ 1))
+
+
+def make_source(tmp_path: Path) -> Path:
+    make_bundle(tmp_path / "source")
+    return tmp_path / "source"

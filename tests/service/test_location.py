@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.location import BadUri, ModelRef, local_path, parse_model_uri
+from service.location import BadUri, ModelRef, local_path, parse_model_uri, s3_place
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,29 @@ def test_plain_paths_are_relative_to_the_working_folder(tmp_path: Path, monkeypa
         ("\0", "no address"),
         ("/a\n", "no address"),
         ("file:///a\tb", "no address"),
-        ("s3://bucket/prefix", "s3: is not supported; give file:///folder"),
-        ("https://example.org/a", "https: is not supported"),
-        ("s3:/bucket", "s3: is not supported"),
+        ("https://example.org/a", "https: is not supported; give s3://bucket/prefix, file:///folder"),
+        ("s3:", "names no bucket"),
+        ("s3:/bucket/models/a/1", "names no bucket: give s3://bucket/prefix"),
+        ("s3:bucket/models/a/1", "names no bucket"),
+        ("s3:///models/a/1", "names no bucket"),
+        ("s3://Bucket/models/a/1", "names no bucket"),
+        ("s3://ab/models/a/1", "names no bucket"),
+        ("s3://a..b/models/a/1", "names no bucket"),
+        ("s3://key:secret@bucket/models/a/1", "names no bucket"),
+        ("s3://bucket:9000/models/a/1", "names no bucket"),
+        ("s3://bucket", "names no model: give s3://bucket/prefix/models/NAME/VERSION"),
+        ("s3://bucket/models", "names no model"),
+        ("s3://bucket/models/a", "names no model"),
+        ("s3://bucket/model/a/1", "names no model"),
+        ("s3://bucket/models/A/1", "names no model"),
+        ("s3://bucket/models/a/1/model.ubj", "names no model"),
+        ("s3://bucket//models/a/1", "'' is no part of a prefix"),
+        ("s3://bucket/models//1", "'' is no part of a prefix"),
+        ("s3://bucket/../models/a/1", "'..' is no part of a prefix"),
+        ("s3://bucket/a%2Fb/models/a/1", "'a%2Fb' is no part of a prefix"),
+        ("s3://bucket/models/a/1?versionId=2", "'1?versionId=2' is no part"),
+        ("s3://bucket/a\nb/models/a/1", "is no part of a prefix"),
+        ("s3://bucket/é/models/a/1", "is no part of a prefix"),
         ("file://host/a", "host 'host'"),
         ("file://a/b", "host 'a'"),
         ("file:a/b", "relative"),
@@ -81,6 +101,30 @@ def test_a_models_address_names_its_registry() -> None:
         expected = ModelRef(f"file:///r%20s/models/mslr/{version}", "file:///r%20s", "mslr", version)
         assert parse_model_uri(uri) == expected
     assert parse_model_uri("/models/a/b").registry == "file:///"
+
+
+@pytest.mark.parametrize(
+    ("uri", "registry"),
+    [
+        ("s3://my.bucket-1/models/mslr/20240101-0123456789ab", "s3://my.bucket-1"),
+        ("S3://bucket/models/mslr/20240101-0123456789ab/", "s3://bucket"),
+        ("s3://bucket/a/B=1/models/mslr/20240101-0123456789ab", "s3://bucket/a/B=1"),
+        ("s3://bucket/models/models/mslr/20240101-0123456789ab", "s3://bucket/models"),
+    ],
+)
+def test_a_models_address_in_s3_names_its_registry(uri: str, registry: str) -> None:
+    version = "20240101-0123456789ab"
+    expected = ModelRef(f"{registry}/models/mslr/{version}", registry, "mslr", version)
+    assert parse_model_uri(uri) == expected
+    assert parse_model_uri(expected.uri) == expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [("s3://bucket", ("bucket", "")), ("s3://bucket/", ("bucket", "")), ("s3://bucket/a/b/", ("bucket", "a/b"))],
+)
+def test_a_registrys_place_in_s3(uri: str, place: tuple[str, str]) -> None:
+    assert s3_place(uri) == place
 
 
 @pytest.mark.parametrize(

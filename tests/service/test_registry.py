@@ -34,13 +34,20 @@ from service.registry import (
 )
 from service.staging import STAGING
 from service.transfer import verify_folder
+from tests.engines.emulator import Store
 from tests.service.bundles import make_bundle
 
 
 class Backend(Protocol):
-    """A registry, and a way to its stored bytes behind its back. `key`: models/<name>/<version>/<file>."""
+    """A registry, and a way to its stored bytes behind its back. `key`: models/<name>/<version>/<file>.
+
+    `lenient`: script lines that make a publisher take a forged manifest. `torn_is_listed`: whether files without a
+    manifest are shown as a broken version, which they are where every publisher works aside until all is there.
+    """
 
     registry: Registry
+    lenient: str
+    torn_is_listed: bool
 
     def read(self, key: str) -> bytes: ...
     def write(self, key: str, data: bytes) -> None: ...
@@ -48,6 +55,9 @@ class Backend(Protocol):
 
 
 class FolderBackend:
+    lenient = "registry.verify_folder = registry.sound_manifest = lenient"
+    torn_is_listed = True
+
     def __init__(self, tmp_path: Path) -> None:
         self.root = tmp_path / "registry"
         self.registry: Registry = open_registry(self.root.as_uri())
@@ -63,12 +73,24 @@ class FolderBackend:
         (self.root / key).unlink()
 
 
-BACKENDS: dict[str, Callable[[Path], Backend]] = {"folder": FolderBackend}
+class S3Backend:
+    lenient = "from service import s3; s3.verify_folder = lenient; s3.sound_bytes = Manifest.from_json"
+    torn_is_listed = False
+
+    def __init__(self, store: Store) -> None:
+        self.registry: Registry = open_registry(store.uri)
+        self.read, self.write, self.delete = store.read, store.write, store.delete
+
+
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Backend]] = {
+    "folder": lambda request: FolderBackend(request.getfixturevalue("tmp_path")),
+    "s3": lambda request: S3Backend(request.getfixturevalue("store")),
+}
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    return BACKENDS[request.param](tmp_path)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return BACKENDS[request.param](request)
 
 
 @pytest.fixture
@@ -217,9 +239,12 @@ def test_a_damaged_version_is_listed_with_its_problem_and_never_fetched(
     backend: Backend, tiny: Manifest, tmp_path: Path, damage: str
 ) -> None:
     DAMAGES[damage](backend, tiny)
-    (entry,) = backend.registry.list()
-    assert (entry.name, entry.version, entry.manifest) == ("tiny", tiny.version, None)
-    assert entry.problem
+    if damage == "no manifest" and not backend.torn_is_listed:
+        assert backend.registry.list() == []
+    else:
+        (entry,) = backend.registry.list()
+        assert (entry.name, entry.version, entry.manifest) == ("tiny", tiny.version, None)
+        assert entry.problem
     with pytest.raises(BundleError):
         backend.registry.fetch("tiny", tiny.version, tmp_path / "into")
     assert contents(tmp_path / "into") == {}
@@ -304,7 +329,8 @@ def test_a_whole_copy_is_reused_and_a_damaged_one_replaced(backend: Backend, tin
     folder = backend.registry.fetch("tiny", tiny.version, tmp_path / "into")
     before = (folder / bundle.MODEL).stat()
     assert backend.registry.fetch("tiny", tiny.version, tmp_path / "into") == folder
-    assert (folder / bundle.MODEL).stat() == before
+    after = (folder / bundle.MODEL).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     (folder / bundle.MODEL).write_bytes(b"torn")
     (folder / "leftover").write_bytes(b"x")
     backend.registry.fetch("tiny", tiny.version, tmp_path / "into")
@@ -329,6 +355,7 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from service import bundle, registry
+from service.manifest import Manifest
 {patch}
 print("ready", flush=True)
 sys.stdin.readline()
@@ -344,7 +371,6 @@ def lenient(folder, expected=None):
     for name, entry in manifest.files.items():
         bundle.verify_file(folder / name, entry)
     return manifest
-registry.verify_folder = registry.sound_manifest = lenient
 """
 
 
@@ -380,7 +406,7 @@ def test_publishers_of_different_content_at_once_leave_one_whole(
     mine = bundle.read_manifest(source)
     make_bundle(tmp_path / "other", seed=1)
     other = relabelled(tmp_path / "other", tmp_path / "forged", version=mine.version)
-    script = PUBLISH.format(patch=LENIENT)
+    script = PUBLISH.format(patch=LENIENT + backend.lenient)
     said = finish([start(script, backend.registry.uri, folder) for folder in (source, other, source, other)])
     assert sum("existed=False" in text for text in said) == 1, said
     assert sum("existed=True" in text for text in said) == 1, said
@@ -559,7 +585,7 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path, source: Path) -> N
         (published.uri.replace("/registry/", "/nowhere/"), RegistryUnavailable),
         ((tmp_path / "nowhere").as_uri(), BundleMissing),
         (tmp_path.as_uri(), BundleMissing),
-        ("s3://bucket/models/tiny/1", BadUri),
+        ("s3://Bucket/models/tiny/1", BadUri),
     ]
     for uri, error in cases:
         with pytest.raises(error):

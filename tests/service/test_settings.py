@@ -31,6 +31,9 @@ def test_every_field_is_read_from_its_variable():
         "PODIUM_RETRY_AFTER_SECONDS": "7",
         "PODIUM_LOG_LEVEL": "debug",
         "PODIUM_COMMIT": "f" * 40,
+        "PODIUM_S3_ENDPOINT": "http://[::1]:9000",
+        "PODIUM_S3_REGION": "eu-central-1",
+        "PODIUM_S3_TIMEOUT_SECONDS": "3",
     }
     assert set(given) == {variable(each) for each in fields(Settings)}
     settings = Settings.from_env(given)
@@ -51,8 +54,16 @@ def test_every_field_is_read_from_its_variable():
         retry_after_seconds=7,
         log_level="debug",
         commit="f" * 40,
+        s3_endpoint="http://[::1]:9000",
+        s3_region="eu-central-1",
+        s3_timeout_seconds=3,
     )
     assert set(settings.public) == {each.name for each in fields(Settings)}
+
+
+def test_a_part_of_the_settings_can_be_read_alone():
+    given = {"PODIUM_PORT": "eighty", "PODIUM_S3_REGION": "eu-central-1"}
+    assert Settings.from_env(given, "s3_") == Settings(s3_region="eu-central-1")
 
 
 def test_an_empty_variable_is_unset():
@@ -81,6 +92,13 @@ def test_an_empty_variable_is_unset():
         ("PODIUM_MODEL", "file:///a\n", "the URI or folder of a model"),
         ("PODIUM_HOST", " ", "an address"),
         ("PODIUM_RETRY_AFTER_SECONDS", "0", "from 1 to 3600"),
+        ("PODIUM_S3_ENDPOINT", "localhost:9000", "https://host"),
+        ("PODIUM_S3_ENDPOINT", "ftp://host", "https://host"),
+        ("PODIUM_S3_ENDPOINT", "https://key:secret@host", "https://host"),
+        ("PODIUM_S3_ENDPOINT", "https://host/path", "https://host"),
+        ("PODIUM_S3_ENDPOINT", "https://host\n", "https://host"),
+        ("PODIUM_S3_REGION", "eu central", "the name of a region"),
+        ("PODIUM_S3_TIMEOUT_SECONDS", "0", "from 1 to 300"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str, allowed: str):

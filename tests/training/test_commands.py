@@ -55,7 +55,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["evaluate", "nowhere"], 3, "is no run"),
     (["publish", "nowhere"], 3, "is no run"),
     (["show", "nowhere"], 3, "nowhere"),
-    (["run", "--data", "{data}", "--registry", "s3://bucket"], 2, "s3"),
+    (["run", "--data", "{data}", "--registry", "s3://Bucket"], 2, "names no bucket"),
     (["crossval", "--data", "{data}", "--folds", "1"], 2, "folds"),
 ]
 

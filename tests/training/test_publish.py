@@ -7,6 +7,7 @@ import xgboost as xgb
 
 from service.bundle import GOLDEN, MODEL, replay, verify
 from service.registry import open_registry
+from tests.engines.emulator import Store
 from tests.training.tiny import SMALL
 from training.cli import main
 from training.letor import read_fold
@@ -63,3 +64,22 @@ def test_a_published_model_is_an_xgbranker_file(run: Run, data: Path, tmp_path: 
     estimator.load_model(tmp_path / "bundle" / MODEL)
     features = read_fold(data).test.features
     assert np.array_equal(estimator.predict(features), run.ranker().score(features))
+
+
+def test_a_run_is_published_to_s3(run: Run, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main(["publish", str(run.folder), "--registry", store.uri]) == 0
+    uri = capsys.readouterr().out.splitlines()[-1]
+    (entry,) = open_registry(store.uri).list()
+    assert (entry.uri, entry.problem) == (uri, None)
+
+
+@pytest.mark.parametrize(
+    ("registry", "code", "said"), [("s3://podium-nowhere", 5, "does not exist"), ("s3:/a", 2, "s3://")]
+)
+@pytest.mark.usefixtures("store")
+def test_a_registry_that_cannot_be_published_to_is_named(
+    run: Run, capsys: pytest.CaptureFixture[str], registry: str, code: int, said: str
+) -> None:
+    assert main(["publish", str(run.folder), "--registry", registry]) == code
+    assert said in capsys.readouterr().err
