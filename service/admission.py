@@ -8,11 +8,11 @@ from itertools import count
 from math import ceil
 from typing import Any
 
-# A request may be overtaken by one that comes later, but only within this many times its own cost: a query of
-# 10 documents (1 ms) need not wait for one of 1000 (20 ms), and that one waits for late comers 0.2 s at most.
+# A request may be overtaken by one that comes later, but only within this many times its own cost: a short query
+# need not wait for a long one, and the long one does not wait for late comers without end.
 PATIENCE = 10.0
 
-# What a request costs beside its size, told as bytes of body: 0.3 ms where 1 kB costs 0.02 ms.
+# What a request costs beside its size, told as bytes of body: a small one is mostly this.
 FIXED_BYTES = 16_000
 
 # Until something is measured; and how much a measured request weighs against those before it.

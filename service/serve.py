@@ -154,7 +154,7 @@ def show(settings: Settings) -> int:
 
 def _listen(host: str, port: int) -> socket.socket:
     # asyncio sets TCP_NODELAY only where the protocol is given, which socket.create_server does not: without
-    # it the body of an answer waits 40 ms for the client's acknowledgement of the head.
+    # it the body of an answer waits for the client's acknowledgement of the head.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -38,9 +38,9 @@ METRICS: Mapping[str, str] = {
     "podium_phase": "1 for the phase the start is in, 0 for the others.",
 }
 
-# A request takes from 0.2 ms (10 items) to 20 ms (2000); the rest of the range is for waiting.
+# The lower end tells short queries from long ones; the upper is for waiting.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-# A refusal takes 0.2 ms once it is looked at, and may wait for a slice of scoring before that: 0.02 is the promise.
+# A refusal is short once it is looked at, and may wait for a slice of scoring before that: 0.02 is what to watch.
 REFUSALS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 ITEMS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from service import serve
+from service.bundle import MANIFEST
 from service.location import BadUri, RegistryError
 from service.registry import open_registry
 from service.serve import add_arguments, settings_from
@@ -95,14 +96,33 @@ def process(bundle: Path) -> Generator[Process]:
         yield process
 
 
-def test_the_port_opens_before_the_model_is_ready_and_sigterm_ends_it_well(bundle: Path):
-    with serving(bundle, PODIUM_MAX_ITEM="5") as process:
+@contextmanager
+def held(bundle: Path) -> Generator[Callable[[], None]]:
+    """Makes the start wait in the middle: its manifest is a pipe until the function that this yields is called."""
+    manifest, aside = bundle / MANIFEST, bundle / "manifest.aside"
+    manifest.rename(aside)
+    os.mkfifo(manifest)
+
+    def go_on() -> None:
+        with manifest.open("wb") as pipe:
+            # Whoever opens it from now on finds the file, and who waits gets its content.
+            content = aside.read_bytes()
+            aside.replace(manifest)
+            pipe.write(content)
+
+    yield go_on
+
+
+def test_the_port_opens_before_the_model_is_ready_and_sigterm_ends_it_well(tmp_path: Path):
+    make_bundle(tmp_path / "bundle")
+    with held(tmp_path / "bundle") as go_on, serving(tmp_path / "bundle", PODIUM_MAX_ITEM="5") as process:
         assert process.get("/livez").status_code == 200
         early = process.get("/readyz")
         assert early.status_code == 503
         assert int(early.headers["retry-after"]) >= 1
-        assert early.json()["phase"] in ("pending", "downloading", "verifying", "loading")
+        assert early.json()["phase"] in ("pending", "downloading", "verifying")
         assert httpx.post(f"{process.base}/v1/rank", json=GOOD).status_code == 503
+        go_on()
         assert process.settled().status_code == 200
         answer = httpx.post(f"{process.base}/v1/rank", json=GOOD)
         assert answer.status_code == 200
