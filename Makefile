@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format clean
+.PHONY: help demo serve test bench check format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
@@ -16,6 +16,9 @@ serve: venv ## serve the newest local model on port 8000 (MODEL=<uri> for anothe
 
 test: venv-dev ## run all tests
 	@$(BIN)/python -m pytest -n auto
+
+bench: venv-dev ## measure beside other servers (ONLY=ours,naive for a quick look, MODEL=<bundle> for yours)
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(MODEL),--model '$(MODEL)')
 
 check: venv-dev ## ruff, formatting, pyright strict, hadolint
 	@$(BIN)/ruff check .

@@ -35,7 +35,8 @@ def test_a_closed_loop_counts_answers_and_refusals(port: int):
     result = asyncio.run(closed_loop(port, queries(50, width=WIDTH, count=3), 16, 0.5))
     assert set(result.latencies) == {200, 503}
     assert result.retry_after.total() == len(result.latencies[503])
-    assert result.goodput == len(result.latencies[200]) / result.seconds
+    assert result.goodput == (len(result.latencies[200]) - result.after[200]) / result.seconds
+    assert 0 < result.after.total() <= 16
     assert set(result.summary()["answers"][200]) == {"count", "p50", "p99", "max"}
 
 
