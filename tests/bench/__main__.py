@@ -59,7 +59,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measured(args: argparse.Namespace, peers: dict[str, Peer], plan: Plan, scratch: Path) -> int:
-    progress = Progress(sys.stderr, plan.seconds(peers))
+    progress = Progress(sys.stderr, plan.seconds(peers.values()))
     cores = _cores(progress)
     bundle = renamed_bundle(args.model or _trained(progress), scratch / "bundle")
     results = Results(_about(bundle, plan, cores))

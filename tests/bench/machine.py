@@ -33,19 +33,31 @@ def tree(pid: int, proc: Path = PROC) -> list[int]:
         children.setdefault(parent, []).append(each)
     found = [pid]
     for process in found:
-        found += children.get(process, [])
+        # The listing takes time, in which a number may have become another's.
+        found += [child for child in children.get(process, []) if child not in found]
     return found
 
 
-def proportional_mib(pid: int, proc: Path = PROC) -> float:
-    """PSS of the process tree: memory that processes share counts once."""
-    total = 0
+def memory_mib(pid: int, proc: Path = PROC) -> dict[str, float]:
+    """Of the process tree. In "pss" a page counts once however many processes of the machine map it, in "rss" for each
+    process of the tree: alone on a machine, a tree takes something between the two."""
+    total = {"pss": 0, "rss": 0}
     for process in tree(pid, proc):
         # It may have ended since it was listed.
         with suppress(OSError):
             rollup = (proc / str(process) / "smaps_rollup").read_text()
-            total += sum(map(int, re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)))
-    return total / 1024
+            for kind in total:
+                total[kind] += sum(map(int, re.findall(rf"^{kind.title()}:\s+(\d+) kB", rollup, re.MULTILINE)))
+    return {kind: kib / 1024 for kind, kib in total.items()}
+
+
+def cpu_seconds(pid: int, proc: Path = PROC) -> float:
+    """What the processes of the tree have used, each to a hundredth."""
+    ticks = 0
+    for process in tree(pid, proc):
+        with suppress(OSError):
+            ticks += sum(map(int, _stat(proc / str(process))[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def age(pid: int, proc: Path = PROC) -> float:

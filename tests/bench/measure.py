@@ -1,4 +1,8 @@
-"""Rounds over servers: each is started, asked, weighed and stopped, and then comes the next one."""
+"""Rounds over servers: all are started, take turns at every load, are weighed, and are stopped.
+
+They take turns load by load, because what else a machine does changes within minutes: ratios are of what was measured
+within seconds of each other.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import gc
 import os
 import socket
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 from time import perf_counter, process_time
@@ -54,12 +58,12 @@ class Bench:
         progress: Progress,
     ) -> None:
         self.bundle, self.plan, self.results, self.say = bundle, plan, results, progress
-        # The load that all are given alike must be known first.
-        self.peers = dict(sorted(peers.items(), key=lambda item: item[0] != YARDSTICK))
+        self.peers = dict(peers)
         self.core, own_core = cores
         self.own = {own_core}
         self.ranker = loaded_ranker(bundle)
         self._queries: dict[int, list[Floats]] = {}
+        self._requests: dict[tuple[str, str, int], list[bytes]] = {}
 
     def run(self) -> None:
         before = os.sched_getaffinity(0)
@@ -74,17 +78,37 @@ class Bench:
             self._guarded(peer, "checking", self._check)
         for number in range(1, self.plan.rounds + 1):
             self._alone(number)
-            for peer in list(self.peers.values()):
-                self._guarded(peer, f"round {number}", lambda peer, number=number: self._measure(peer, number))
+            self._round(number)
         self.results.complete = True
+
+    def _round(self, number: int) -> None:
+        servers: dict[str, Server] = {}
+        stacks: list[tuple[Peer, ExitStack]] = []
+
+        def start(peer: Peer) -> None:
+            stacks.append((peer, ExitStack()))
+            servers[peer.name] = self._started(peer, stacks[-1][1], number)
+
+        try:
+            self._each(number, start)
+            for point in self.plan.points:
+                self._each(number, lambda peer, point=point: self._point(peer, servers[peer.name], point, number))
+            self._each(number, lambda peer: self._weigh(peer, servers[peer.name]))
+        finally:
+            for peer, stack in reversed(stacks):
+                self._guarded(peer, f"round {number}, stopping", lambda _, stack=stack: stack.close())
+
+    def _each(self, number: int, work: Callable[[Peer], None]) -> None:
+        for peer in list(self.peers.values()):
+            self._guarded(peer, f"round {number}", work)
 
     def _guarded(self, peer: Peer, what: str, work: Callable[[Peer], None]) -> None:
         """One server that fails is left out from there on; the others are none the worse for it."""
         try:
             work(peer)
         except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:  # noqa: BLE001
-            self.results.left_out[peer.name] = f"{what}: {_reason(error)}"
-            del self.peers[peer.name]
+            self.results.left_out.setdefault(peer.name, f"{what}: {_reason(error)}")
+            self.peers.pop(peer.name, None)
             self.say.note(f"{peer.name} is left out. {self.results.left_out[peer.name]}")
 
     def _check(self, peer: Peer) -> None:
@@ -109,37 +133,40 @@ class Bench:
             worst = max(worst, float(np.abs(ours - theirs).max()))
         return "none" if peer.limit else "the same bits" if worst == 0 else f"within {worst:.1e}"
 
-    def _measure(self, peer: Peer, number: int) -> None:
-        self.say.step(f"round {number}, {peer.name}: starting", LIKELY_START_SECONDS)
+    def _started(self, peer: Peer, stack: ExitStack, number: int) -> Server:
+        self.say.step(f"round {number}, starting: {peer.name}", LIKELY_START_SECONDS)
         forms = self.plan.formats_of(peer)
-        with peer.started(self.bundle, self.core) as server:
-            self._compared(peer, server, peer.wires[forms[0]], (10,))
-            self.results.starts.setdefault(peer.name, []).append(round(machine.age(server.pid), 3))
-            for form in forms:
-                self._format(peer, form, server, number)
-            memory = machine.proportional_mib(server.pid)
-            self.results.memory.setdefault(peer.name, []).append(round(memory, 1))
+        server = stack.enter_context(peer.started(self.bundle, self.core))
+        self._compared(peer, server, peer.wires[forms[0]], (10,))
+        self.results.starts.setdefault(peer.name, []).append(round(machine.age(server.pid), 3))
+        for form in forms:
+            asyncio.run(closed_loop(server.port, self.requests(peer, form, 100), 4, WARM_SECONDS))
+        return server
 
-    def _format(self, peer: Peer, form: str, server: Server, number: int) -> None:
-        requests: dict[int, list[bytes]] = {}
-        for point in self.plan.points_of(peer, yardstick=YARDSTICK in self.peers):
-            if point.loop == ALIKE and not self.results.capacities((YARDSTICK, "json")).get(number):
-                continue
-            if point.documents not in requests:
-                requests[point.documents] = [peer.wires[form].request(rows) for rows in self.queries(point.documents)]
-                asyncio.run(closed_loop(server.port, requests[point.documents], 4, min(WARM_SECONDS, point.seconds)))
-            self.say.step(f"round {number}, {peer.name} {form}: {point}", point.seconds)
+    def _weigh(self, peer: Peer, server: Server) -> None:
+        for kind, mib in machine.memory_mib(server.pid).items():
+            self.results.memory.setdefault(peer.name, {}).setdefault(kind, []).append(round(mib, 1))
+
+    def _point(self, peer: Peer, server: Server, point: Point, number: int) -> None:
+        if point not in self.plan.points_of(peer):
+            return
+        for form in self.plan.formats_of(peer):
+            self.say.step(f"round {number}, {point}: {peer.name} {form}", point.seconds)
             rate = self._rate(peer, form, point, number)
-            seen = under_load(server.port, requests[point.documents], point, rate, seed=number)
+            if rate == 0:
+                continue
+            requests = self.requests(peer, form, point.documents)
+            seen = under_load(server, requests, point, rate, seed=number)
             self.results.points.append(
                 Measured(peer.name, form, number, point.loop, point.documents, point.load, rate, **seen)
             )
 
     def _rate(self, peer: Peer, form: str, point: Point, number: int) -> float | None:
+        """Requests a second; None for a closed loop, 0 where nobody's capacity tells it."""
         if point.loop == CLOSED:
             return None
         who = (YARDSTICK, "json") if point.loop == ALIKE else (peer.name, form)
-        return round(point.load * self.results.capacities(who, point.documents)[number], 1)
+        return round(point.load * self.results.capacities(who, point.documents).get(number, 0.0), 1)
 
     def _alone(self, number: int) -> None:
         """On the core that the servers get afterwards."""
@@ -157,6 +184,12 @@ class Bench:
             self._queries[count] = documents(count, self.ranker.schema.width, different)
         return self._queries[count]
 
+    def requests(self, peer: Peer, form: str, count: int) -> Sequence[bytes]:
+        key = peer.name, form, count
+        if key not in self._requests:
+            self._requests[key] = [peer.wires[form].request(rows) for rows in self.queries(count)]
+        return self._requests[key]
+
 
 def ask(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     with socket.create_connection((HOST, port), 30) as connection:
@@ -167,22 +200,25 @@ def ask(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
             return answer.status, headers, answer.read()
 
 
-def under_load(port: int, requests: Sequence[bytes], point: Point, rate: float | None, *, seed: int) -> dict[str, Any]:
+def under_load(
+    server: Server, requests: Sequence[bytes], point: Point, rate: float | None, *, seed: int
+) -> dict[str, Any]:
     """The fields of `Measured` that a load gives: a closed loop, or an open one of so many requests a second."""
     gc.collect()
     # A pause of the load generator would be the server's latency.
     gc.disable()
-    before, worked = perf_counter(), process_time()
+    began, worked, server_worked = perf_counter(), process_time(), machine.cpu_seconds(server.pid)
     try:
         if rate is None:
             # A client waits as Retry-After says; servers that refuse nothing do not feel the difference.
-            load = closed_loop(port, requests, int(point.load), point.seconds, honour=True, seed=seed)
+            load = closed_loop(server.port, requests, int(point.load), point.seconds, honour=True, seed=seed)
         else:
-            load = open_loop(port, requests, rate, point.seconds, seed=seed)
+            load = open_loop(server.port, requests, rate, point.seconds, seed=seed)
         result = asyncio.run(load)
     finally:
         gc.enable()
-    busy = (process_time() - worked) / (perf_counter() - before)
+    seconds, busy = perf_counter() - began, process_time() - worked
+    server_busy = machine.cpu_seconds(server.pid) - server_worked
     quantiles = result.quantiles()
     return {
         "goodput": round(result.goodput, 1),
@@ -190,7 +226,9 @@ def under_load(port: int, requests: Sequence[bytes], point: Point, rate: float |
         "p50": quantiles.get("p50"),
         "p99": quantiles.get("p99"),
         "most": quantiles.get("max"),
-        "generator": round(busy, 2),
+        "per_cpu": round(len(result.latencies.get(200, ())) / server_busy, 1) if server_busy else None,
+        "server": round(server_busy / seconds, 2),
+        "generator": round(busy / seconds, 2),
         "late": result.late,
         "sent_bytes": len(requests[0]),
     }

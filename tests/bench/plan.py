@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.bench.peer import Peer
@@ -48,27 +48,21 @@ class Plan:
     formats: tuple[str, ...]
     alone: float
 
-    def points_of(self, peer: Peer, *, yardstick: bool) -> tuple[Point, ...]:
-        """
-        Args:
-            yardstick: the server that tells the load given to all is among the measured.
-        """
+    def points_of(self, peer: Peer) -> tuple[Point, ...]:
         # A server that does nothing is bound by the load generator, which has no arrivals to spare.
-        kinds = {CLOSED} if peer.limit else {CLOSED, OPEN, ALIKE} if yardstick else {CLOSED, OPEN}
-        return tuple(point for point in self.points if point.loop in kinds)
+        return tuple(point for point in self.points if point.loop == CLOSED or not peer.limit)
 
     def formats_of(self, peer: Peer) -> tuple[str, ...]:
         return tuple(name for name in self.formats if name in peer.wires)
 
-    def seconds(self, peers: Mapping[str, Peer]) -> float:
+    def seconds(self, peers: Iterable[Peer]) -> float:
         """How long all of it takes, about."""
-        starts = LIKELY_START_SECONDS * len(peers) * (self.rounds + 1)
+        starts = LIKELY_START_SECONDS * (self.rounds + 1)
         alone = ALONE_WORKS * self.alone * self.rounds
-        return starts + alone + self.rounds * sum(self.seconds_of(peer, peers) for peer in peers.values())
+        return alone + sum(starts + self.rounds * self._seconds_of(peer) for peer in peers)
 
-    def seconds_of(self, peer: Peer, peers: Mapping[str, Peer]) -> float:
-        points = self.points_of(peer, yardstick=YARDSTICK in peers)
-        return len(self.formats_of(peer)) * sum(point.seconds for point in points)
+    def _seconds_of(self, peer: Peer) -> float:
+        return len(self.formats_of(peer)) * sum(point.seconds for point in self.points_of(peer))
 
 
 def _closed(documents: int, *connections: int, seconds: float) -> tuple[Point, ...]:

@@ -59,10 +59,13 @@ def renamed_bundle(bundle: Path, target: Path) -> Path:
 
 
 def documents(count: int, width: int, queries: int, seed: int = 1) -> list[Floats]:
-    """Queries of `count` documents each, drawn from synthetic ones that no model was trained on."""
+    """Queries of `count` documents each, drawn from synthetic ones that no model was trained on.
+
+    Numbers have four digits after the point, so that those of one server's JSON are no longer than another's.
+    """
     random = np.random.default_rng(seed)
-    rows = synthetic_fold(seed=seed, queries=60, width=width).train.features
-    return [rows[random.integers(0, len(rows), count)] for _ in range(queries)]
+    rows = synthetic_fold(seed=seed, queries=60, width=width).train.features.astype(np.float64).round(4)
+    return [rows[random.integers(0, len(rows), count)].astype(np.float32) for _ in range(queries)]
 
 
 def loaded_ranker(bundle: Path) -> Ranker:

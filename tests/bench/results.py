@@ -27,7 +27,9 @@ class Measured:
         goodput: answers of status 200 a second.
         shares: of all answers, by status; "lost" where the connection ended, or no answer came.
         p50, p99, most: milliseconds of those of status 200; None if there were none.
-        generator: how much of its core the load generator used; near 1 it is what was measured.
+        per_cpu: answers of status 200 by the second of the server's processor; None if it used too little to tell.
+        server: how much of its core the server used; far below 1 under full load, others used it.
+        generator: the same of the load generator and its core; near 1 it is what was measured.
         late: requests that the generator sent more than 5 ms late.
         sent_bytes: of one request.
     """
@@ -44,6 +46,8 @@ class Measured:
     p50: float | None
     p99: float | None
     most: float | None
+    per_cpu: float | None
+    server: float
     generator: float
     late: int
     sent_bytes: int
@@ -75,7 +79,7 @@ class Results:
         peers: by server: versions, and by format how its scores compare with ours.
         left_out: servers that could not be measured (to the end), and why.
         starts: by server, seconds from its process's start to the first right answer.
-        memory: by server, MiB after the load.
+        memory: by server, "pss" and "rss" after the load, in MiB.
         alone: by what was done and documents, microseconds.
     """
 
@@ -84,7 +88,7 @@ class Results:
     peers: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     starts: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    memory: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    memory: dict[str, dict[str, list[float]]] = field(default_factory=dict[str, dict[str, list[float]]])
     alone: dict[str, dict[str, list[float]]] = field(default_factory=dict[str, dict[str, list[float]]])
     points: list[Measured] = field(default_factory=list[Measured])
 
@@ -109,16 +113,21 @@ class Results:
     def loads(self, loop: str) -> list[float]:
         return sorted({point.load for point in self.points if point.loop == loop})
 
-    def capacities(self, who: Who, documents: int = REFERENCE_DOCUMENTS) -> dict[int, float]:
-        """By round, the most answers of status 200 a second that any number of connections got."""
+    def capacities(self, who: Who, documents: int = REFERENCE_DOCUMENTS, *, per_cpu: bool = False) -> dict[int, float]:
+        """By round, the most answers of status 200 that any number of connections got.
+
+        Args:
+            per_cpu: by the second of the server's processor, which a busy machine disturbs less.
+        """
         found: dict[int, float] = {}
         for point in self.points:
             if (point.who, point.loop, point.documents) == (who, CLOSED, documents):
-                found[point.round] = max(found.get(point.round, 0.0), point.goodput)
+                value = point.per_cpu if per_cpu else point.goodput
+                found[point.round] = max(found.get(point.round, 0.0), value or 0.0)
         return found
 
-    def capacity_ratio(self, one: Who, other: Who) -> Spread | None:
-        return ratio(self.capacities(one), self.capacities(other))
+    def capacity_ratio(self, one: Who, other: Who, *, per_cpu: bool = False) -> Spread | None:
+        return ratio(self.capacities(one, per_cpu=per_cpu), self.capacities(other, per_cpu=per_cpu))
 
 
 def ratio(ones: dict[int, float], others: dict[int, float]) -> Spread | None:
