@@ -22,7 +22,7 @@ from tests.bench.peer import Peer
 from tests.bench.peers import PEERS, chosen
 from tests.bench.plan import FULL, PLANS, QUICK, Plan
 from tests.bench.prepared import cached_bundle, described, renamed_bundle
-from tests.bench.progress import Progress
+from tests.bench.progress import Progress, interruptible
 from tests.bench.report import goals, markdown, overview
 from tests.bench.results import Results
 from tests.conftest import ROOT
@@ -65,7 +65,8 @@ def _measured(args: argparse.Namespace, peers: dict[str, Peer], plan: Plan, scra
     results = Results(_about(bundle, plan, cores))
     code = 0
     try:
-        Bench(bundle, peers, plan, cores=cores, results=results, progress=progress).run()
+        with interruptible() as interrupted:
+            Bench(bundle, peers, plan, cores=cores, results=results, progress=progress, interrupted=interrupted).run()
     except KeyboardInterrupt:
         code = INTERRUPTED
     progress.end()

@@ -56,7 +56,9 @@ class Bench:
         cores: tuple[int, int],
         results: Results,
         progress: Progress,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._interrupted = interrupted
         self.bundle, self.plan, self.results, self.say = bundle, plan, results, progress
         self.peers = dict(peers)
         self.core, own_core = cores
@@ -96,14 +98,16 @@ class Bench:
             self._each(number, lambda peer: self._weigh(peer, servers[peer.name]))
         finally:
             for peer, stack in reversed(stacks):
-                self._guarded(peer, f"round {number}, stopping", lambda _, stack=stack: stack.close())
+                self._guarded(peer, f"round {number}, stopping", lambda _, stack=stack: stack.close(), stopping=True)
 
     def _each(self, number: int, work: Callable[[Peer], None]) -> None:
         for peer in list(self.peers.values()):
             self._guarded(peer, f"round {number}", work)
 
-    def _guarded(self, peer: Peer, what: str, work: Callable[[Peer], None]) -> None:
+    def _guarded(self, peer: Peer, what: str, work: Callable[[Peer], None], *, stopping: bool = False) -> None:
         """One server that fails is left out from there on; the others are none the worse for it."""
+        if self._interrupted() and not stopping:
+            raise KeyboardInterrupt
         try:
             work(peer)
         except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:  # noqa: BLE001

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from time import monotonic
+from types import FrameType
 from typing import TextIO
 
 
@@ -40,6 +44,22 @@ class Progress:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+@contextmanager
+def interruptible() -> Generator[Callable[[], bool]]:
+    """Yields what tells whether Ctrl-C was pressed: its exception is lost where Python is in a finalizer just then."""
+    pressed: list[int] = []
+
+    def press(number: int, _frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def left(done: float, elapsed: float, planned: float) -> str:

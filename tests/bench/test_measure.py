@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.bench.own import HELLO, OURS
 from tests.bench.peer import Peer, Server, Wire
 from tests.bench.plan import ALIKE, CLOSED, OPEN, Plan, Point
 from tests.bench.prepared import NAME, documents
-from tests.bench.progress import Progress, left
+from tests.bench.progress import Progress, interruptible, left
 from tests.bench.results import Results
 from tests.service.bundles import make_bundle
 
@@ -61,26 +62,27 @@ def failing(_bundle: Path, _core: int) -> Generator[Server]:
 
 
 def test_ours_is_measured_in_all_formats_beside_the_limit(bundle: Path):
-    results, told = measured(bundle, OURS, HELLO)
+    results, told = measured(bundle, OURS, HELLO, json_only("mlserver"))
     assert results.complete
     assert results.left_out == {}
     assert results.peers["ours"]["scores"] == dict.fromkeys(PLAN.formats, "the same bits")
-    assert results.asked() == [("ours", form) for form in PLAN.formats] + [("hello", "json"), ("hello", "binary")]
-    assert {(p.peer, p.loop) for p in results.points} == {("ours", CLOSED), ("ours", OPEN), ("hello", CLOSED)}
+    assert results.asked() == [("ours", form) for form in PLAN.formats] + [
+        ("hello", "json"),
+        ("hello", "binary"),
+        ("mlserver", "json"),
+    ]
+    assert {p.loop for p in results.points if p.peer == "ours"} == {CLOSED, OPEN, ALIKE}
+    assert {p.loop for p in results.points if p.peer == "hello"} == {CLOSED}
+    alike = {point.rate for point in results.points if point.loop == ALIKE}
+    assert alike == {round(0.7 * results.capacities(("mlserver", "json"))[1], 1)}
     for point in results.points:
         assert point.shares == {"200": 1.0}
         assert point.goodput > 0
         assert point.p50 and point.p99 and 0 < point.p50 <= point.p99
-    assert {name: len(found) for name, found in results.starts.items()} == {"ours": 1, "hello": 1}
+    assert {name: len(found) for name, found in results.starts.items()} == {"ours": 1, "hello": 1, "mlserver": 1}
     assert results.memory["ours"]["pss"][0] > results.memory["hello"]["pss"][0] > 5
     assert set(results.alone) == {"decode json", "decode columns", "decode binary", "score"}
     assert "round 1, 100 documents, 2 connections: ours json" in told
-
-
-def test_a_load_that_all_are_given_is_of_the_yardstick(bundle: Path):
-    results, _ = measured(bundle, json_only("ours"), json_only("mlserver"))
-    rates = {point.rate for point in results.points if point.loop == ALIKE}
-    assert rates == {round(0.7 * results.capacities(("mlserver", "json"))[1], 1)}
 
 
 def test_one_that_fails_is_left_out_and_the_others_are_measured(bundle: Path):
@@ -110,6 +112,22 @@ def test_one_that_ends_under_load_is_left_out_from_there(bundle: Path):
     results, _ = measured(bundle, json_only("dying", started=dying), json_only("ours"))
     assert results.asked() == [("ours", "json")]
     assert results.left_out["dying"].startswith("round 1: ")
+
+
+def test_a_lost_interrupt_ends_the_run_at_the_next_step(bundle: Path):
+    with interruptible() as interrupted:
+        assert not interrupted()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        results = Results({})
+        bench = Bench(
+            bundle, {"ours": OURS}, PLAN, cores=(0, 0), results=results, progress=Progress(io.StringIO(), 1),
+            interrupted=interrupted,
+        )  # fmt: skip
+        with pytest.raises(KeyboardInterrupt):
+            bench.run()
+    assert not results.peers
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 def test_all_that_was_asked_is_counted():
