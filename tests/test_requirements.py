@@ -37,6 +37,14 @@ def test_exactly_one_xgboost_on_every_platform(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", [name for name in LOCKS if name.startswith("bench-")])
+def test_peers_score_with_the_same_xgboost(name: str) -> None:
+    # Cores are given out on Linux alone, so there is no other platform to lock for; `xgboost` beside it would be
+    # another copy of the same modules, with 700 MB of CUDA.
+    found = {key: version for key, version in pins(name).items() if key[0].startswith(("xgboost", "nvidia-nccl"))}
+    assert found == {("xgboost-cpu", ""): "3.2.0"}
+
+
 @pytest.mark.parametrize(("smaller", "larger"), [("service.txt", "training.txt"), ("training.txt", "dev.txt")])
 def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     # The larger environment is made by adding to the smaller one, so a differing pin would change it under foot.
@@ -44,7 +52,10 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-LOCKED = ["service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client"]
+LOCKED = [
+    "service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client",
+    "bench-naive", "bench-mlserver", "bench-kserve", "bench-bentoml",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOCKED)
