@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -86,14 +87,15 @@ def started(name: str, wire: Wire, bundle: Path, core: int, *, more_ports: int =
                 command, cwd=scratch, env=_environ(python, scratch),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        children: list[int] = []
         try:
-            _wait(popen, ports[0], wire.request(np.zeros((1, width), np.float32)))
+            if why := _unready(popen, ports[0], wire.request(np.zeros((1, width), np.float32))):
+                end = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
+                raise PeerFailed(f"{name}: {why}; the end of its output:\n{end}")
+            children += _children(popen.pid)
             yield Server(ports[0], popen.pid)
-        except PeerFailed as error:
-            end = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
-            raise PeerFailed(f"{name}: {error}; the end of its output:\n{end}") from None
         finally:
-            _stop(popen)
+            _stop(popen, children + _children(popen.pid))
 
 
 def _environ(python: Path, scratch: str) -> dict[str, str]:
@@ -109,41 +111,43 @@ def _environ(python: Path, scratch: str) -> dict[str, str]:
     }
 
 
-def _wait(popen: subprocess.Popen[bytes], port: int, request: bytes) -> None:
+def _unready(popen: subprocess.Popen[bytes], port: int, request: bytes) -> str | None:
+    """None once a query was scored, or why none is."""
     ends, last = time.monotonic() + READY_SECONDS, "no connection"
     while time.monotonic() < ends:
         if (code := popen.poll()) is not None:
-            raise PeerFailed(f"it ended with {code}")
+            return f"it ended with {code}"
         with suppress(OSError, HTTPException):
             answer = ask(port, request)
             if answer.status == 200:
-                return
+                return None
             last = f"{answer.status} {answer.body[:200]!r}"
         time.sleep(0.05)
-    raise PeerFailed(f"it did not score a query within {READY_SECONDS:.0f} s: {last}")
+    return f"it did not score a query within {READY_SECONDS:.0f} s: {last}"
 
 
-def _stop(popen: subprocess.Popen[bytes]) -> None:
-    # Its processes may have sessions of their own, and once the first has ended nobody knows whose they were. A
-    # descriptor stays that process's, while a number may be another's by then.
-    descriptors = [descriptor for pid in tree(popen.pid)[1:] if (descriptor := _opened(pid)) is not None]
+def _stop(popen: subprocess.Popen[bytes], children: Sequence[int]) -> None:
     popen.terminate()
     try:
         popen.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         popen.kill()
         popen.wait(STOP_SECONDS)
-    for descriptor in descriptors:
+    for descriptor in children:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], STOP_SECONDS)
         os.close(descriptor)
 
 
-def _opened(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
+def _children(pid: int) -> list[int]:
+    """Descriptors, for they stay those processes', while a number may be another's once its process has ended. They
+    are taken early: of a process with a session of its own, nobody knows whose it was when the first has ended."""
+    descriptors: list[int] = []
+    for child in tree(pid)[1:]:
+        with suppress(ProcessLookupError):
+            descriptors.append(os.pidfd_open(child))
+    return descriptors
 
 
 def tree(pid: int) -> list[int]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 from pathlib import Path
 
@@ -68,6 +70,22 @@ def test_a_peer_says_what_it_is_made_of(name: str):
     made_of = FOREIGN[name].versions()
     assert {made_of["xgboost-cpu"], made_of["python"]} == {"3.2.0", ".".join(map(str, sys.version_info[:3]))}
     assert len(made_of) >= 5
+
+
+def test_what_a_peer_started_does_not_outlive_it(tmp_path: Path):
+    python_for(requirement("bench-bentoml"))
+    make_bundle(tmp_path / "bundle")
+    with FOREIGN["bentoml"].started(tmp_path / "bundle", max(os.sched_getaffinity(0))) as server:
+        pids = tree(server.pid)
+        assert len(pids) > 1
+        descriptors = [os.pidfd_open(pid) for pid in pids]
+        # As when memory has run out: it has no time to stop those.
+        os.kill(server.pid, signal.SIGKILL)
+        assert select.select(descriptors[:1], [], [], 10)[0]
+    ended, _, _ = select.select(descriptors, [], [], 0)
+    assert ended == descriptors
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def test_a_peer_that_does_not_start_is_named_with_the_end_of_its_output(tmp_path: Path):
