@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from service.revision import current_revision
 from tests.bench.machine import machine
 from tests.bench.measure import Bench
@@ -26,7 +24,7 @@ from tests.bench.progress import Progress, interruptible
 from tests.bench.report import goals, markdown, overview
 from tests.bench.results import Results
 from tests.conftest import ROOT
-from tests.engines.environments import python_for, requirement
+from tests.engines.environments import NoEnvironment, made_for, requirement
 
 RESULTS = Path(__file__).parent / "results"
 INTERRUPTED = 130
@@ -127,8 +125,8 @@ def _write(results: Results, stem: Path, *, plots: bool) -> None:
 
 def _plot(raw: Path, stem: Path) -> None:
     try:
-        python = python_for(requirement("bench-plots"))
-    except (pytest.skip.Exception, pytest.fail.Exception) as error:
+        python = made_for(requirement("bench-plots"))
+    except NoEnvironment as error:
         sys.stderr.write(f"podium: no plots: {error}\n")
         return
     subprocess.run([python, ROOT / "tests/bench/plots.py", raw, stem], check=True)

@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPResponse
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-import pytest
 
 from tests.bench import alone, machine
-from tests.bench.http import HOST, LOST
+from tests.bench.foreign import ask
+from tests.bench.http import LOST
 from tests.bench.load import Result, closed_loop, open_loop
 from tests.bench.peer import Floats, Peer, Server, Wire
 from tests.bench.plan import ALIKE, CLOSED, LIKELY_START_SECONDS, YARDSTICK, Plan, Point
@@ -110,7 +108,7 @@ class Bench:
             raise KeyboardInterrupt
         try:
             work(peer)
-        except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
             self.results.left_out.setdefault(peer.name, f"{what}: {_reason(error)}")
             self.peers.pop(peer.name, None)
             self.say.note(f"{peer.name} is left out. {self.results.left_out[peer.name]}")
@@ -126,12 +124,12 @@ class Bench:
         worst = 0.0
         for count in counts:
             rows = self.queries(count)[0]
-            status, headers, body = ask(server.port, wire.request(rows))
-            if status != 200:
-                raise WrongScores(f"{count} documents are answered {status}: {body[:200]!r}")
+            answer = ask(server.port, wire.request(rows))
+            if answer.status != 200:
+                raise WrongScores(f"{count} documents are answered {answer.status}: {answer.body[:200]!r}")
             if peer.limit:
                 continue
-            ours, theirs = self.ranker.score(rows), np.array(wire.scores(body, headers), np.float32)
+            ours, theirs = self.ranker.score(rows), np.array(wire.scores(answer.body, answer.headers), np.float32)
             if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=CLOSE, atol=CLOSE):
                 raise WrongScores(f"the scores of {count} documents are {theirs[:3]}..., ours {ours[:3]}...")
             worst = max(worst, float(np.abs(ours - theirs).max()))
@@ -193,15 +191,6 @@ class Bench:
         if key not in self._requests:
             self._requests[key] = [peer.wires[form].request(rows) for rows in self.queries(count)]
         return self._requests[key]
-
-
-def ask(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    with socket.create_connection((HOST, port), 30) as connection:
-        connection.sendall(request)
-        with HTTPResponse(connection, method="POST") as answer:
-            answer.begin()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            return answer.status, headers, answer.read()
 
 
 def under_load(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.bench.foreign import FOREIGN
 from tests.bench.own import OWN
 from tests.bench.peer import Peer
 
-PEERS: dict[str, Peer] = {**OWN}
+PEERS: dict[str, Peer] = {**OWN, **FOREIGN}
 
 
 def chosen(only: str | None, peers: dict[str, Peer]) -> dict[str, Peer]:
