@@ -26,8 +26,8 @@ class Result:
     """`latencies` by status, in seconds; an open loop counts from the planned arrival.
 
     Attributes:
-        after: how many of them came after the load had ended: they waited, and so belong to the latencies, but they
-            are no throughput.
+        after: how many of them came after an open loop had ended: they waited, and so belong to the latencies, but
+            they are no throughput.
         unanswered: asked, and without an answer long after the end.
     """
 
@@ -72,6 +72,9 @@ async def closed_loop(
 ) -> Result:
     """Each connection asks again as soon as it has its answer.
 
+    What is under way at the end is waited for, and counts with the time that it takes: the server is as busy then, and
+    without it a slow server with many connections would seem to have answered nothing.
+
     Args:
         honour: wait after a 503 as its Retry-After says, and up to half as long again.
     """
@@ -89,7 +92,8 @@ async def closed_loop(
                 connection = await connect(port)
             answer = await connection.ask(request)
             now = perf_counter()
-            result.add(answer, now - asked, after=now >= ends)
+            result.add(answer, now - asked)
+            result.seconds = max(result.seconds, now - began)
             if honour and answer.status == 503:
                 pause = (answer.retry_after or 1) * jitter.uniform(1.0, 1.5)
                 await asyncio.sleep(min(pause, max(ends - perf_counter(), 0)))
@@ -102,7 +106,7 @@ async def closed_loop(
     for task in done:
         task.result()
     result.unanswered = len(left)
-    result.seconds = ends - began
+    result.seconds = max(result.seconds, ends - began)
     return result
 
 

@@ -77,7 +77,7 @@ def _head(results: Results) -> Iterator[str]:
 def goals(results: Results) -> Iterator[str]:
     found = [(goal, goal.measured(results)) for goal in GOALS]
     rows = [
-        [goal.text, f">= {goal.least}", _shown(spread), _shown(goal.by_cpu(results)), _reached(goal, spread)]
+        [goal.text, f">= {goal.least}", _exact(spread), _exact(goal.by_cpu(results)), _reached(goal, spread)]
         for goal, spread in found
         if spread is not None
     ]
@@ -142,7 +142,7 @@ def _details(results: Results) -> Iterator[str]:
         if loads:
             rows = [row for row in rows if set(row[2:]) != {NONE}]
             yield from _titled(title, ["server", "format", *map(form.format, loads)], rows)
-            yield "Each: requests/s answered 200, then p50 / p99 in ms, then what was not answered 200."
+            yield "Each: requests/s answered 200, then p50 / p99 in ms, then the most of a round that was not answered 200."
     yield from _by_documents(results)
     rows = [
         [name, *(_shown(Spread.of(by_count[count])) for count in by_count)] for name, by_count in results.alone.items()
@@ -200,6 +200,11 @@ def _shown(spread: Spread | None) -> str:
     if spread.low == spread.high:
         return _number(spread.median)
     return f"{_number(spread.median)} ({_number(spread.low)} - {_number(spread.high)})"
+
+
+def _exact(spread: Spread | None) -> str:
+    """Enough digits to see on which side of a goal it is."""
+    return NONE if spread is None else f"{spread.median:.2f} ({spread.low:.2f} - {spread.high:.2f})"
 
 
 def _median(spread: Spread | None, unit: str = "") -> str:
