@@ -131,9 +131,11 @@ class Service:
             Problem: too much is waiting, or the deadline has passed.
             ClientDisconnect: the client left while it waited.
         """
+        read = perf_counter()
         try:
             answer = await self._turns.run(request.scope[TICKET], size, steps, lambda: has_left(request.receive))
         except Refusal as refusal:
+            self.door.count_refused(refusal.reason, read)
             raise overloaded_problem(refusal) from None
         except Expired:
             raise expired_problem() from None

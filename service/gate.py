@@ -91,8 +91,11 @@ class Door:
         about: dict[str, Any] = {"method": scope["method"], "route": route, "status": status, "problem": slug}
         self._telemetry.event("request", level, request_id=own_id.decode(), **about)
 
-    def count_refused(self, reason: str, scope: Scope) -> None:
-        self._telemetry.metrics.refused(reason, perf_counter() - scope[ARRIVED])
+    def count_refused(self, reason: str, since: float) -> None:
+        """Args:
+        since: when all was there that the refusal was decided by.
+        """
+        self._telemetry.metrics.refused(reason, perf_counter() - since)
         self._refused += 1
         now = perf_counter()
         if now - self._logged >= LOG_SECONDS:
@@ -114,7 +117,7 @@ class _Refused:
         before, after = _REFUSALS[is_inference(self.route), self.refusal.reason]
         head = [*_REFUSAL_HEADERS, _RETRY_AFTER[self.refusal.retry_after]]
         await self.door.send(503, head, before + own_id + after, own_id, b"expect" in self.headers, send)
-        self.door.count_refused(self.refusal.reason, scope)
+        self.door.count_refused(self.refusal.reason, scope[ARRIVED])
         self.door.count(self.route, scope, 503, "overloaded", own_id)
 
 
