@@ -27,7 +27,7 @@ LOOP = "service.protocol:new_loop"
 EVENTS = 16
 
 # Connections that one turn accepts.
-ACCEPTS = 16
+ACCEPTS = 64
 
 # What one read takes at most, and how much of a body may lie here unread: usual bodies are read whole at once.
 BUFFER = 256 << 10
