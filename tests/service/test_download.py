@@ -120,7 +120,7 @@ def test_each_part_is_flushed_with_all_its_bytes_while_others_come(
     first = threading.Event()
 
     def fsync(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         there, whole = path.read_bytes(), CONTENTS[path.name]
         flushed[path.name] = sum(there[at : at + 5000] == whole[at : at + 5000] for at in range(0, len(whole), 5000))
         flush(descriptor)
