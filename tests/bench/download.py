@@ -4,8 +4,8 @@ Two servers: a file server that speaks S3's GET (`tests/bench/fileserver.py`), a
 reads, hashes and logs on the cores that the client needs. What a server takes for the bytes alone, with nothing done to
 them, has a row of its own: only the file server shows what a client can do.
 
-The plain client takes the file by one GET. "Our ranges" takes the whole bundle: two ranges of the file, another small
-file, and the list that tells whether more is there. "The whole fetch" is what a pod does: the manifest before, and the
+The plain client takes the file by one GET. "Our ranges" takes the whole bundle: two ranges of the file, two small ones,
+and the list that tells whether more is there. "The whole fetch" is what a pod does: the manifest before, and the
 install after, which flushes the manifest and the folders too.
 
 All but the bytes alone are written to a new file, hashed, and on disk at the end. Rounds are interleaved: what else
