@@ -37,6 +37,19 @@ def test_exactly_one_xgboost_on_every_platform(name: str) -> None:
     }
 
 
+PEERS = ["bench-naive", "bench-mlserver", "bench-kserve", "bench-bentoml"]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_peers_score_with_the_same_xgboost(name: str) -> None:
+    # Cores are given out on Linux alone, so there is no other platform to lock for; `xgboost` beside it would be
+    # another copy of the same modules, with 700 MB of CUDA.
+    found = {
+        key: version for key, version in pins(f"{name}.txt").items() if key[0].startswith(("xgboost", "nvidia-nccl"))
+    }
+    assert found == {("xgboost-cpu", ""): "3.2.0"}
+
+
 @pytest.mark.parametrize(("smaller", "larger"), [("service.txt", "training.txt"), ("training.txt", "dev.txt")])
 def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     # The larger environment is made by adding to the smaller one, so a differing pin would change it under foot.
@@ -44,7 +57,7 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-LOCKED = ["service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client"]
+LOCKED = ["service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client", *PEERS]
 
 
 @pytest.mark.parametrize("name", LOCKED)

@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 PORTS = range(20_000, 32_000)
 
 
-def free_port() -> int:
-    for port in range(PORTS.start + os.getpid() % 5000, PORTS.stop):
+def free_port(above: int = 0) -> int:
+    for port in range(max(PORTS.start + os.getpid() % 5000, above + 1), PORTS.stop):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -16,11 +16,26 @@ from training.environment import python_of
 from training.sample import cache_folder
 
 
+class NoEnvironment(Exception):
+    """It could not be made; the message says which, and why."""
+
+
 def python_for(lock: Path, cache: Path | None = None) -> Path:
-    """The interpreter of an environment that holds what `lock` names, or a skip that says why there is none.
+    """The interpreter of an environment that holds what `lock` names, or a skip that says why there is none."""
+    try:
+        return made_for(lock, cache)
+    except NoEnvironment as error:
+        skip_or_fail(str(error))
+
+
+def made_for(lock: Path, cache: Path | None = None) -> Path:
+    """The interpreter of an environment that holds what `lock` names.
 
     A folder is named after what is in it, so it is never changed: it is made under another name, and is renamed once it
     is complete. Whoever comes second waits for the first.
+
+    Raises:
+        NoEnvironment: a package could not be had.
     """
     folder = (cache or cache_folder()).absolute() / "environments" / _name(lock)
     if folder.is_dir():
@@ -46,10 +61,12 @@ def _make(lock: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "--python", str(unfinished), "install", "--disable-pip-version-check"]
     # Compiling every module takes longer than the rest, and most of them are never imported.
     command += ["--no-compile", "--no-deps", "--require-hashes", "--quiet", "-r", str(lock)]
+    # What a release says of Pythons that came after it is a guess. What is locked here is tried on each that we use.
+    command += ["--ignore-requires-python"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode != 0:
         shutil.rmtree(unfinished)
-        skip_or_fail(f"NO NETWORK, so there is no environment from {lock.name}: {done.stderr.strip()[-300:]}")
+        raise NoEnvironment(f"NO NETWORK, so there is no environment from {lock.name}: {done.stderr.strip()[-300:]}")
     unfinished.replace(folder)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.environments import python_for, requirement
+from tests.engines.environments import NoEnvironment, made_for, python_for, requirement
 
 EMPTY = "# nothing\n"
 
@@ -54,6 +54,9 @@ def test_what_cannot_be_made_is_said_and_leaves_nothing(
     lock.write_text("no-such-tool==1.0 --hash=sha256:" + "0" * 64 + "\n")
     with pytest.raises(outcome, match=r"no environment from tool\.txt"):
         python_for(lock, tmp_path / "cache")
+    # Outside the tests it is an exception like others: a test's outcome would be caught by nobody.
+    with pytest.raises(NoEnvironment, match=r"no environment from tool\.txt"):
+        made_for(lock, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache" / "environments").iterdir()] == [".lock"]
 
 
