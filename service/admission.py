@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -11,6 +12,10 @@ from typing import Any
 # A request may be overtaken by one that comes later, but only within this many times its own cost: a short query
 # need not wait for a long one, and the long one does not wait for late comers without end.
 PATIENCE = 10.0
+
+# A request that was let in keeps its place while its body comes, but no longer than this: who sends slowly is judged
+# once more when the body is there, and keeps nobody out meanwhile.
+PROMISE_SECONDS = 0.05
 
 # What a request costs beside its size, told as bytes of body: a small one is mostly this.
 FIXED_BYTES = 16_000
@@ -72,6 +77,8 @@ class Ticket:
     turn: float = 0.0
     queued: float | None = None
     left: bool = False
+    promised: float = 0.0
+    until: float = 0.0
     work: Any = None
 
     @property
@@ -98,6 +105,9 @@ class Admission:
         self._max_queue = max_queue
         self._costs: dict[str, Cost] = {}
         self._heap: list[tuple[float, int, Ticket]] = []
+        # Let in, and not queued yet. Without them all that come at once would be let in, and then refused.
+        self._promises: deque[Ticket] = deque()
+        self._promised = 0.0
         self._numbers = count()
         self._refused = 0.0
         self._refused_at = 0.0
@@ -120,18 +130,25 @@ class Admission:
             raise self._refusal("in-flight", cost, now)
         self._judge(cost, now, deadline)
         self.in_flight += 1
-        return Ticket(kind, deadline)
+        ticket = Ticket(kind, deadline, size, turn=now + PATIENCE * cost, promised=cost, until=now + PROMISE_SECONDS)
+        self._promises.append(ticket)
+        self._promised += cost
+        return ticket
 
     def queue(self, ticket: Ticket, size: int, now: float) -> None:
         """The body is there: the request waits for its turn.
 
         Raises:
-            Expired, Refusal: as `enter`; the queue may have grown meanwhile.
+            Expired: as `enter`.
+            Refusal: its body was slow or is larger than was said, and there is no longer room.
         """
         if ticket.deadline <= now:
             raise Expired
+        kept = ticket.promised and ticket.until > now and size <= ticket.size
+        self._take_back(ticket)
         cost = self._cost(ticket.kind).expected(size)
-        self._judge(cost, now, ticket.deadline)
+        if not kept:
+            self._judge(cost, now, ticket.deadline)
         ticket.size, ticket.cost, ticket.queued = size, cost, now
         ticket.turn = now + PATIENCE * cost
         self.backlog += cost
@@ -166,18 +183,29 @@ class Admission:
 
     def leave(self, ticket: Ticket) -> None:
         """Once for each ticket that `enter` gave."""
+        self._take_back(ticket)
         self.drop(ticket)
         self.in_flight -= 1
 
     def _judge(self, cost: float, now: float, deadline: float) -> None:
+        while self._promises and (self._promises[0].until <= now or not self._promises[0].promised):
+            self._take_back(self._promises.popleft())
+        if not self._promises:
+            # What rounding left over.
+            self._promised = 0.0
         limit = min(self._max_queue, deadline - now)
-        if not self._heap or self.backlog <= limit:
+        if not (self._heap or self._promises) or self.backlog + self._promised <= limit:
             return
         # A short request passes the long ones, so it may be let in where they are not.
         turn = now + PATIENCE * cost
         ahead = sum(ticket.cost - ticket.spent for at, _, ticket in self._heap if at <= turn and not ticket.left)
+        ahead += sum(ticket.promised for ticket in self._promises if ticket.turn <= turn)
         if ahead > limit:
             raise self._refusal("queue" if ahead > self._max_queue else "deadline", cost, now)
+
+    def _take_back(self, ticket: Ticket) -> None:
+        self._promised -= ticket.promised
+        ticket.promised = 0.0
 
     def _refusal(self, reason: str, cost: float, now: float) -> Refusal:
         # Those sent away come back: there is room when the queue and they are through.

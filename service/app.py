@@ -22,7 +22,7 @@ from starlette.types import Scope
 from service import api, inference, openapi
 from service.admission import Admission, Expired, Refusal, Ticket
 from service.bodies import read_body
-from service.gate import TICKET, Gate, expired_problem, overloaded_problem
+from service.gate import TICKET, Door, Gate, expired_problem, overloaded_problem
 from service.loading import Loader, Model
 from service.middleware import Exchange, Identified, is_inference, problem_response
 from service.mistakes import Limits
@@ -63,7 +63,7 @@ def create_app(
     app = Starlette(
         routes=[Route(path, endpoint, methods=[openapi.ROUTES[path].method]) for path, endpoint in endpoints.items()],
         middleware=[
-            Middleware(Gate, service.admission, service.telemetry, settings, kind_of_work),
+            Middleware(Gate, service.door),
             Middleware(Identified, service.telemetry, frozenset(endpoints), QUIET),
         ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http_exception},
@@ -84,6 +84,7 @@ class Service:
         self.loader = Loader(settings, telemetry, settle)
         self.limits = Limits(settings.max_items, settings.explain, settings.explain_max_items)
         self.admission = Admission(settings.max_in_flight, settings.max_queue_ms / 1000)
+        self.door = Door(self.admission, telemetry, settings, kind_of_work)
         self._turns = Turns(self.admission, telemetry.metrics.queue_seconds.observe, telemetry.metrics.busy.inc)
         telemetry.metrics.backlog.set_function(lambda: self.admission.backlog)
         self._documents: dict[FeatureSchema | None, bytes] = {}
@@ -130,9 +131,11 @@ class Service:
             Problem: too much is waiting, or the deadline has passed.
             ClientDisconnect: the client left while it waited.
         """
+        read = perf_counter()
         try:
             answer = await self._turns.run(request.scope[TICKET], size, steps, lambda: has_left(request.receive))
         except Refusal as refusal:
+            self.door.count_refused(refusal.reason, read)
             raise overloaded_problem(refusal) from None
         except Expired:
             raise expired_problem() from None

@@ -31,7 +31,8 @@ from service.settings import Settings
 TRIES = 6
 FIRST_DELAY, MOST_DELAY = 0.2, 5.0
 
-CHUNK = 256 << 10
+# Read at once: each costs a turn of the interpreter, which the threads of all parts share.
+CHUNK = 1 << 20
 # One put up to here; above, in parts that go side by side. S3 takes no part below 5 MiB but the last.
 UPLOAD_PART = 8 << 20
 

@@ -58,6 +58,7 @@ def _read(document: Any, body: bytes, width: int, max_items: int) -> Read | None
     if len(found) != len(keys) or not (found <= ITEMS or found <= COLUMNS):
         return None
     rows: list[Any]
+    features: Any = None
     if "items" in found:
         items = list(document["items"])
         if set(map(len, items)) != {2}:
@@ -67,14 +68,17 @@ def _read(document: Any, body: bytes, width: int, max_items: int) -> Read | None
         arrays = 1 + len(rows)
     else:
         ids = document["item_ids"].as_list()
-        rows = list(document["features"])
+        features = document["features"]
+        rows = list(features)
         arrays = 2 + len(rows)
     if len(rows) > max_items:
         return None
     # A buffer of nested lists is as long as that of a flat one, so each bracket must be one that belongs here.
     if len(ids) != len(rows) or set(map(len, rows)) != {width} or _brackets(body) != arrays:
         return None
-    matrix = _matrix(rows, width)
+    # Of nested lists one buffer can be had for all.
+    parts = rows if features is None else [features]
+    matrix = _matrix([part.as_buffer(of_type="d") for part in parts], len(rows), width)
     return None if matrix is None else ({key: document[key] for key in found & OPTIONS}, ids, matrix)
 
 
@@ -83,10 +87,10 @@ def _brackets(body: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")))
 
 
-def _matrix(rows: list[Any], width: int) -> Floats | None:
-    doubles = np.frombuffer(b"".join([row.as_buffer(of_type="d") for row in rows]), np.float64)
-    if len(doubles) != len(rows) * width:
+def _matrix(parts: list[bytes], size: int, width: int) -> Floats | None:
+    doubles = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), np.float64)
+    if len(doubles) != size * width:
         return None
     with np.errstate(over="ignore"):
-        matrix = doubles.astype(np.float32).reshape(len(rows), width)
+        matrix = doubles.astype(np.float32).reshape(size, width)
     return None if np.isinf(matrix).any() else matrix

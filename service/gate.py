@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -28,19 +29,17 @@ Header = tuple[bytes, bytes]
 KindOf = Callable[[Scope], str | None]
 
 
-class Gate:
-    """ASGI middleware, the outermost: what it refuses costs no routing, no log line, and no reading of the body.
+class Door:
+    """Decides who may enter, at the head of a request and at once.
 
-    The server reads and discards what is left of a refused body, so that its connection can be used again.
+    What it refuses costs no routing, no log line, and no reading of the body: the server reads and discards what is
+    left of a refused body, so that its connection can be used again.
 
     Args:
         kind_of: the route of a request, which is the kind of its work; None lets it pass, as probes and metrics must.
     """
 
-    def __init__(
-        self, app: ASGIApp, admission: Admission, telemetry: Telemetry, settings: Settings, kind_of: KindOf
-    ) -> None:
-        self.app = app
+    def __init__(self, admission: Admission, telemetry: Telemetry, settings: Settings, kind_of: KindOf) -> None:
         self._admission = admission
         self._telemetry = telemetry
         self._default = settings.default_deadline_ms / 1000
@@ -48,55 +47,33 @@ class Gate:
         self._refused = 0
         self._logged = 0.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def judge(self, scope: Scope) -> ASGIApp | None:
+        """The answer to who may not enter, which never waits unless `send` does; None for who may.
+
+        Who entered to cost work has a ticket in the scope, and must `leave`.
+        """
         kind = self._kind_of(scope) if scope["type"] == "http" else None
         if kind is None:
-            await self.app(scope, receive, send)
-            return
+            return None
         now = perf_counter()
         arrived: float = scope.setdefault(ARRIVED, now)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
             deadline = arrived + _seconds(headers.get(DEADLINE.encode()), self._default)
-            ticket = self._admission.enter(kind, _size(headers), now, deadline)
+            scope[TICKET] = self._admission.enter(kind, _size(headers), now, deadline)
         except Refusal as refusal:
-            await self._refuse(refusal, kind, scope, headers, send)
-            return
+            return _Refused(self, refusal, kind, headers)
         except Expired:
-            await self._answer(expired_problem(), kind, scope, headers, send)
-            return
+            return _Answered(self, expired_problem(), kind, headers)
         except Problem as problem:
-            await self._answer(problem, kind, scope, headers, send)
-            return
-        scope[TICKET] = ticket
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._admission.leave(ticket)
+            return _Answered(self, problem, kind, headers)
+        return None
 
-    async def _refuse(
-        self, refusal: Refusal, route: str, scope: Scope, headers: dict[bytes, bytes], send: Send
-    ) -> None:
-        own_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1")).encode()
-        before, after = _REFUSALS[is_inference(route), refusal.reason]
-        head = [*_REFUSAL_HEADERS, _RETRY_AFTER[refusal.retry_after]]
-        await self._send(503, head, before + own_id + after, own_id, b"expect" in headers, send)
-        seconds = perf_counter() - scope[ARRIVED]
-        self._telemetry.metrics.refused(refusal.reason, seconds)
-        self._count(route, scope, 503, "overloaded", own_id)
-        self._log()
+    def leave(self, scope: Scope) -> None:
+        """Once for each request with a ticket."""
+        self._admission.leave(scope[TICKET])
 
-    async def _answer(
-        self, problem: Problem, route: str, scope: Scope, headers: dict[bytes, bytes], send: Send
-    ) -> None:
-        own_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
-        head = [(b"content-type", MEDIA_TYPE.encode())]
-        if is_inference(route):
-            problem.members["error"] = problem.detail
-        await self._send(problem.status, head, problem.body(own_id), own_id.encode(), b"expect" in headers, send)
-        self._count(route, scope, problem.status, problem.slug, own_id.encode())
-
-    async def _send(  # noqa: PLR0917
+    async def send(  # noqa: PLR0917
         self, status: int, head: Iterable[Header], body: bytes, own_id: bytes, close: bool, send: Send
     ) -> None:
         sent = [*head, (b"content-length", b"%d" % len(body)), (b"x-request-id", own_id)]
@@ -107,14 +84,18 @@ class Gate:
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": body})
 
-    def _count(self, route: str, scope: Scope, status: int, slug: str, own_id: bytes) -> None:
+    def count(self, route: str, scope: Scope, status: int, slug: str, own_id: bytes) -> None:
         self._telemetry.metrics.rejected(slug)
         self._telemetry.metrics.answered(route, scope["method"], status, perf_counter() - scope[ARRIVED])
         level = logging.DEBUG if status == 503 else logging.INFO
         about: dict[str, Any] = {"method": scope["method"], "route": route, "status": status, "problem": slug}
         self._telemetry.event("request", level, request_id=own_id.decode(), **about)
 
-    def _log(self) -> None:
+    def count_refused(self, reason: str, since: float) -> None:
+        """Args:
+        since: when all was there that the refusal was decided by.
+        """
+        self._telemetry.metrics.refused(reason, perf_counter() - since)
         self._refused += 1
         now = perf_counter()
         if now - self._logged >= LOG_SECONDS:
@@ -122,6 +103,61 @@ class Gate:
             about: dict[str, Any] = {"refused": self._refused, "in_flight": in_flight, "backlog_seconds": backlog}
             self._telemetry.event("overloaded", logging.WARNING, **about)
             self._refused, self._logged = 0, now
+
+
+@dataclass(eq=False, slots=True)
+class _Refused:
+    door: Door
+    refusal: Refusal
+    route: str
+    headers: dict[bytes, bytes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        own_id = request_id(self.headers.get(b"x-request-id", b"").decode("latin-1")).encode()
+        before, after = _REFUSALS[is_inference(self.route), self.refusal.reason]
+        head = [*_REFUSAL_HEADERS, _RETRY_AFTER[self.refusal.retry_after]]
+        await self.door.send(503, head, before + own_id + after, own_id, b"expect" in self.headers, send)
+        self.door.count_refused(self.refusal.reason, scope[ARRIVED])
+        self.door.count(self.route, scope, 503, "overloaded", own_id)
+
+
+@dataclass(eq=False, slots=True)
+class _Answered:
+    door: Door
+    problem: Problem
+    route: str
+    headers: dict[bytes, bytes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = self.problem
+        own_id = request_id(self.headers.get(b"x-request-id", b"").decode("latin-1"))
+        head = [(b"content-type", MEDIA_TYPE.encode())]
+        if is_inference(self.route):
+            problem.members["error"] = problem.detail
+        body = problem.body(own_id)
+        await self.door.send(problem.status, head, body, own_id.encode(), b"expect" in self.headers, send)
+        self.door.count(self.route, scope, problem.status, problem.slug, own_id.encode())
+
+
+class Gate:
+    """ASGI middleware, the outermost: asks the door, unless the server's protocol has asked it already."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self.app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self._door.judge(scope) if TICKET not in scope else None
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        if TICKET not in scope:
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._door.leave(scope)
 
 
 def overloaded_problem(refusal: Refusal) -> Problem:

@@ -67,12 +67,9 @@ class S3Registry:
 
     def fetch(self, name: str, version: str, into: Path, expected: str | None = None) -> Path:
         key = self._key(name, version)
-        # Two round trips at once: a pod that starts waits for them.
-        listing = started(self._bucket.list, key)
         data, manifest = self._manifest(name, version)
         # Before a file is read: what is pinned and what is there may never agree.
         bundle.verify_identity(manifest, expected)
-        check_sizes(_sizes(listing.result()), manifest)
         return install(into, manifest, lambda aside: self._download(key, manifest, data, aside), hashed=True)
 
     def newest(self, name: str | None = None) -> Entry:
@@ -144,11 +141,15 @@ class S3Registry:
         def attempt() -> None:
             download(manifest.files, lambda name, start, stop: self._bucket.read(key + name, start, stop), aside)
 
+        # Meanwhile, as a pod that starts would wait for it. It tells what is missing or too much by its name.
+        listing = started(self._bucket.list, key)
         try:
             attempt()
         except DigestMismatch:
+            check_sizes(_sizes(listing.result()), manifest)
             # Bytes may be damaged on their way, and then the next time they are not.
             attempt()
+        check_sizes(_sizes(listing.result()), manifest)
         (aside / bundle.MANIFEST).write_bytes(data)
 
     def _entry(self, found: tuple[str, str, Mapping[str, Stored]]) -> Entry:

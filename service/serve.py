@@ -11,17 +11,15 @@ import socket
 import sys
 import textwrap
 from collections.abc import Mapping
-from time import perf_counter
 from typing import NoReturn
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.app import commit_of, create_app
 from service.commands import default_registry
-from service.gate import ARRIVED
 from service.lean import forbid_unused
 from service.location import BadUri, parse_model_uri
+from service.protocol import ACCEPTS, LOOP, Protocol
 from service.registry import open_registry
 from service.settings import Settings, SettingsError, table, unknown_variables
 from service.telemetry import Telemetry, configure_logging
@@ -46,12 +44,13 @@ OPTIONS = {
 }
 
 
-class Protocol(HttpToolsProtocol):
-    """Notes when a request came, which is before its turn to be looked at: deadlines count from then."""
+class Server(uvicorn.Server):
+    """asyncio takes its backlog for two things: what the kernel keeps, and what it accepts without a pause."""
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[ARRIVED] = perf_counter()  # type: ignore[typeddict-unknown-key]
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,10 +115,10 @@ def serve(settings: Settings) -> int:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         return _fail(f"cannot listen on {where}: {error.strerror}; choose another with --host or --port", 3)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             create_app(settings, telemetry, settle=_settle),
-            loop="asyncio",  # uvloop accepts one connection a turn: new clients starve while it is busy
+            loop=LOOP,
             http=Protocol,
             ws="none",
             lifespan="on",
@@ -127,7 +126,7 @@ def serve(settings: Settings) -> int:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
+            backlog=ACCEPTS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )

@@ -27,7 +27,7 @@ METRICS: Mapping[str, str] = {
     "podium_queue_seconds": "Seconds that a request waited, body read, for its turn to be scored.",
     "podium_rejected_total": "Requests refused, by the slug of their problem document.",
     "podium_refused_total": "Requests refused for want of room: in-flight, queue (too long a wait) or deadline.",
-    "podium_refusal_seconds": "Seconds from the first byte of a request without room to the end of its refusal.",
+    "podium_refusal_seconds": "Seconds to refuse who has no room, from the first byte, or the last of a slow body.",
     "podium_backlog_seconds": "Busy seconds of the queries that wait for scoring, as estimated from those before.",
     "podium_busy_seconds_total": "Seconds spent reading, scoring and encoding queries.",
     "podium_items": "Items per query.",

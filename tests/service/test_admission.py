@@ -5,7 +5,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.admission import MAX_RETRY_AFTER, PATIENCE, REASONS, Admission, Cost, Expired, Refusal, Ticket
+from service.admission import (
+    MAX_RETRY_AFTER,
+    PATIENCE,
+    PROMISE_SECONDS,
+    REASONS,
+    Admission,
+    Cost,
+    Expired,
+    Refusal,
+    Ticket,
+)
 
 NEVER = 1e9
 
@@ -55,6 +65,49 @@ def test_no_more_than_so_many_are_in_flight_read_or_not():
     assert admission.in_flight == 2
 
 
+def test_who_was_let_in_keeps_its_place_while_its_body_comes():
+    admission = Admission(1000, 0.1)
+    tickets: list[Ticket] = []
+    with pytest.raises(Refusal):
+        while True:
+            tickets.append(admission.enter("rank", 1_000_000, 0.0, NEVER))
+    # None is refused that was let in: its body came in time, and is no larger than was said.
+    for ticket in tickets:
+        admission.queue(ticket, 1_000_000, PROMISE_SECONDS * 0.99)
+    assert 0.1 < admission.backlog < 0.1 + 2 * tickets[0].cost
+
+
+@pytest.mark.parametrize(("said", "size", "now"), [(1000, 1_000_000, 0.0), (1_000_000, 1_000_000, PROMISE_SECONDS)])
+def test_a_body_that_is_larger_or_later_than_promised_is_judged_again(said: int, size: int, now: float):
+    admission = Admission(1000, 0.1)
+    ticket = admission.enter("rank", said, 0.0, NEVER)
+    with pytest.raises(Refusal):
+        while True:
+            let_in(admission, 1_000_000, now)
+    with pytest.raises(Refusal):
+        admission.queue(ticket, size, now)
+
+
+def test_who_sends_slowly_keeps_nobody_out():
+    admission = Admission(1000, 0.1)
+    with pytest.raises(Refusal):
+        while True:
+            admission.enter("rank", 1_000_000, 0.0, NEVER)
+    let_in(admission, 1_000_000, PROMISE_SECONDS)
+
+
+def test_who_leaves_before_its_body_came_gives_its_place_back():
+    admission = Admission(1000, 0.1)
+    tickets: list[Ticket] = []
+    with pytest.raises(Refusal):
+        while True:
+            tickets.append(admission.enter("rank", 1_000_000, 0.0, NEVER))
+    for ticket in tickets:
+        admission.leave(ticket)
+    assert admission.in_flight == 0
+    let_in(admission, 1_000_000)
+
+
 def test_no_one_waits_for_more_work_than_allowed():
     admission = Admission(1000, 0.1)
     tickets: list[Ticket] = []
@@ -77,14 +130,14 @@ def test_where_long_ones_wait_a_short_one_may_still_enter():
     assert admission.in_flight > 2
 
 
-def test_a_body_may_come_when_the_queue_is_full():
+def test_a_late_body_may_come_when_the_queue_is_full():
     admission = Admission(1000, 0.1)
     early = admission.enter("rank", 100_000, 0.0, NEVER)
     with pytest.raises(Refusal):
         while True:
-            let_in(admission, 100_000)
+            let_in(admission, 100_000, PROMISE_SECONDS)
     with pytest.raises(Refusal):
-        admission.queue(early, 100_000, 0.0)
+        admission.queue(early, 100_000, PROMISE_SECONDS)
     in_flight = admission.in_flight
     admission.leave(early)
     assert admission.in_flight == in_flight - 1
@@ -181,7 +234,7 @@ class Requests(RuleBasedStateMachine):
         except Refusal as refusal:
             assert refusal.reason in REASONS
             assert 1 <= refusal.retry_after <= MAX_RETRY_AFTER
-            assert self.queued or len(self.reading) + len(self.finished) == self.limits[0]
+            assert self.queued or self.reading or len(self.finished) == self.limits[0]
 
     @precondition(lambda self: self.reading)
     @rule()
@@ -190,7 +243,10 @@ class Requests(RuleBasedStateMachine):
         try:
             self.admission.queue(ticket, size, self.now)
             self.queued.append(ticket)
-        except (Refusal, Expired):
+        except Expired:
+            self.admission.leave(ticket)
+        except Refusal:
+            assert ticket.until <= self.now
             self.admission.leave(ticket)
 
     @rule(seconds=st.floats(0.0001, 0.01), ends=st.booleans())
@@ -227,6 +283,7 @@ class Requests(RuleBasedStateMachine):
     @invariant()
     def work_is_counted(self) -> None:
         assert self.admission.backlog == pytest.approx(sum(ticket.remaining for ticket in self.queued))
+        assert self.admission._promised == pytest.approx(sum(ticket.promised for ticket, _ in self.reading), abs=1e-12)
 
 
 Requests.TestCase.settings = settings(max_examples=150, stateful_step_count=40)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import resource
 import subprocess
 import sys
 import threading
@@ -108,3 +110,47 @@ started.wait()
 def test_the_hash_is_of_what_was_written(tmp_path: Path) -> None:
     download(FILES, chunks, tmp_path)
     assert hashlib.sha256((tmp_path / "a.bin").read_bytes()).hexdigest() == FILES["a.bin"].sha256
+
+
+def test_each_part_is_flushed_with_all_its_bytes_while_others_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART", 5000)
+    flushed: dict[str, int] = {}
+    first = threading.Event()
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        there, whole = path.read_bytes(), CONTENTS[path.name]
+        flushed[path.name] = sum(there[at : at + 5000] == whole[at : at + 5000] for at in range(0, len(whole), 5000))
+        flush(descriptor)
+        first.set()
+
+    def read(name: str, start: int, stop: int) -> Iterator[bytes]:
+        # The last part of all comes once another is on disk: flushed at the end, none ever would be.
+        assert name != "b.bin" or first.wait(10)
+        yield from chunks(name, start, stop)
+
+    flush = os.fsync
+    monkeypatch.setattr(os, "fsync", fsync)
+    download(FILES, read, tmp_path)
+    assert flushed == {"a.bin": 2, "b.bin": 1}
+
+
+def test_what_is_there_gives_way_and_is_not_written_to(tmp_path: Path) -> None:
+    # Parts of a download that was given up write on for a moment; they have to hold another file than the next one.
+    (tmp_path / "a.bin").write_bytes(b"before")
+    (tmp_path / "link").hardlink_to(tmp_path / "a.bin")
+    download(FILES, chunks, tmp_path)
+    assert (tmp_path / "link").read_bytes() == b"before"
+    assert (tmp_path / "a.bin").read_bytes() == CONTENTS["a.bin"]
+
+
+def test_a_disk_that_takes_no_more_is_an_error_of_the_system(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            download(FILES, chunks, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

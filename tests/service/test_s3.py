@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from service import bucket, bundle
 from service.bucket import BUNDLE
-from service.errors import BundleMissing
+from service.errors import BundleMissing, DigestMismatch
 from service.location import VersionExists
 from service.manifest import Manifest
 from service.registry import Registry, fetch_model, open_registry
 from service.settings import Settings
 from tests.engines.emulator import BUCKET, Store
+from tests.engines.proxy import Handler, passing, proxied
 from tests.service.bundles import make_bundle
 
 KILLED = """
@@ -151,6 +154,32 @@ def test_a_model_in_s3_is_fetched_by_its_address(store: Store, source: Path, tmp
     folder = fetch_model(published.uri, tmp_path / "into", manifest.digest, settings)
     assert folder == tmp_path / "into" / "tiny" / manifest.version
     assert bundle.verify(folder) == manifest
+
+
+def test_files_come_while_the_list_that_checks_them_is_waited_for(store: Store, source: Path, tmp_path: Path) -> None:
+    version = open_registry(store.uri).publish(source).version
+    asked, waited = threading.Event(), list[bool]()
+
+    def model(handler: Handler, body: bytes) -> None:
+        asked.set()
+        passing(handler, body)
+
+    def late(handler: Handler, body: bytes) -> None:
+        waited.append(asked.wait(5))
+        passing(handler, body)
+
+    with proxied(store.endpoint) as proxy:
+        proxy.faults = [(re.compile(r"model\.ubj"), 1, model), (re.compile("list-type"), 1, late)]
+        registry = open_registry(store.uri, Settings(s3_endpoint=proxy.url))
+        assert registry.fetch("tiny", version, tmp_path / "into")
+        assert waited == [True]
+        # What the list says of them ends a fetch that would only be tried again in vain.
+        store.delete(f"models/tiny/{version}/model.ubj")
+        proxy.seen.clear()
+        with pytest.raises(DigestMismatch, match=r"model\.ubj is listed in the manifest and not there"):
+            registry.fetch("tiny", version, tmp_path / "again")
+        assert sum("model.ubj" in each for each in proxy.seen) == 1
+        assert not (tmp_path / "again" / "tiny").exists()
 
 
 def test_a_bucket_without_a_prefix_is_a_registry(store: Store, source: Path) -> None:
