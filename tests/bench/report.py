@@ -142,7 +142,7 @@ def _details(results: Results) -> Iterator[str]:
         if loads:
             rows = [row for row in rows if set(row[2:]) != {NONE}]
             yield from _titled(title, ["server", "format", *map(form.format, loads)], rows)
-            yield "Each: requests/s answered 200, then p50 / p99 in ms, then the most of a round that was not answered 200."
+            yield "Each: requests/s answered 200; p50 / p99 of those in ms; what else came, the most of a round."
     yield from _by_documents(results)
     rows = [
         [name, *(_shown(Spread.of(by_count[count])) for count in by_count)] for name, by_count in results.alone.items()

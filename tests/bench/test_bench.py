@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.bench import machine
+from tests.bench.plan import CLOSED
 from tests.bench.results import Results
 from tests.conftest import ROOT
 from tests.engines.environments import python_for, requirement
@@ -56,7 +57,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing_running(bundle:
     assert {path.name for path in tmp_path.iterdir()} == {"quick-partial.json", "quick-partial.md"}
     results = Results.read(tmp_path / "quick-partial.json")
     assert not results.complete
-    assert {point.load for point in results.points} == {1}
+    assert {point.loop for point in results.points} == {CLOSED}
     assert "Interrupted" in (tmp_path / "quick-partial.md").read_text()
 
 
@@ -95,9 +96,5 @@ def test_plots_are_drawn(tmp_path: Path):
     environ = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "fonts")}
     subprocess.run([python, script, tmp_path / "some.json", tmp_path / "some"], check=True, env=environ)
     for kind in ("throughput", "tail"):
-        assert "ours json" in svg_comments(tmp_path / f"some-{kind}.svg")
-
-
-def svg_comments(path: Path) -> str:
-    """Text is drawn as curves, and stands in comments beside them."""
-    return path.read_text()
+        # Text is drawn as curves, and stands in comments beside them.
+        assert "ours json" in (tmp_path / f"some-{kind}.svg").read_text()
