@@ -345,6 +345,12 @@ def test_memory_and_disk_are_not_the_jobs_fault() -> None:
     )
 
 
+def test_the_readme_has_the_exit_codes() -> None:
+    table = (ROOT / "README.md").read_text().partition("| exit code |")[2].partition("\n\n")[0]
+    said = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert said == {0, UNEXPECTED, INTERRUPTED, *EXIT_CODES.values()}
+
+
 def test_a_tree_that_cannot_be_written_is_said_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "ml").write_text("a file")
     assert train(tmp_path / "ml") == 5
