@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.training.killed import survives
 from training.checkpoints import Checkpoint, Checkpoints
 
 KEY, OTHER = "a1" * 32, "b2" * 32
@@ -107,27 +104,10 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     assert names(tmp_path) == [others.name]
 
 
-# Ends itself by SIGKILL just before the given one of all the steps on the disk that saving consists of.
-KILLED = """
-import os, pathlib, signal, sys
+SAVE = """
 from training.checkpoints import Checkpoints
-store = Checkpoints(pathlib.Path(sys.argv[1]), "a1" * 32, print)
-left = int(sys.argv[2])
-def step(*_):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-sync = os.fsync
-def fsync(descriptor):
-    step()
-    sync(descriptor)
-    step()
-os.fsync = fsync
-sys.addaudithook(lambda event, _: step() if event in ("open", "os.rename", "os.remove", "os.chmod") else None)
-store.save(150, b"the model of 150 trees" * 1000)
-left = 1000
-print("saved")
+save = Checkpoints(pathlib.Path(sys.argv[2]), "a1" * 32, print).save
+armed(lambda: save(150, b"the model of 150 trees" * 1000))
 """
 
 
@@ -138,18 +118,15 @@ def test_kill_9_at_any_moment_leaves_a_whole_one(tmp_path: Path) -> None:
         store = Log().store(folder)
         store.save(50, b"50")
         store.save(100, b"100")
-        command = [sys.executable, "-c", KILLED, str(folder), str(moments)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        survived = survives(SAVE, moments, folder)
         log = Log()
         found = log.store(folder).load()
         whole = Checkpoint(150, b"the model of 150 trees" * 1000)
         assert found in (Checkpoint(100, b"100"), whole), moments
         assert log == [], "nothing that is there is damaged"
         assert all(not name.startswith(".") for name in names(folder))
-        if done.returncode == 0:
+        if survived:
             assert found == whole
-            assert done.stdout == "saved\n"
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
         moments += 1
     assert moments >= 6, "it was hardly ever killed"

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.loaders import Loader
 
-from service.bundle import verify
+from service.bundle import MANIFEST, read_manifest, verify
 from tests.service.bundles import make_bundle
+from tests.training.killed import survives
 from tests.training.opt_ml import make_tree, resources, write_config
 from training.container import FAILURE_LIMIT, ChannelError, ConfigError, Tree
 from training.hyperparameters import MAX_COUNT, MAX_KEY, MAX_VALUE
@@ -121,6 +123,33 @@ def test_what_an_earlier_attempt_left_is_no_bundle(tree: Tree, tmp_path: Path) -
     (tree.model / ".model.ubj.x8s").write_bytes(b"half")
     tree.clear_model()
     assert sorted(path.name for path in tree.model.iterdir()) == ["golden.jsonl", "model.ubj"]
+
+
+PUT = """
+from training.container import Tree
+armed(lambda: Tree(pathlib.Path(sys.argv[2])).put_model(pathlib.Path(sys.argv[3])))
+"""
+
+
+def test_kill_9_at_any_moment_leaves_a_whole_bundle_or_none(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "old", seed=1)
+    make_bundle(tmp_path / "new", seed=2)
+    old, new = read_manifest(tmp_path / "old").digest, read_manifest(tmp_path / "new").digest
+    assert old != new
+    seen: set[str | None] = set()
+    for moment in count(step=3):
+        tree = Tree(tmp_path / str(moment))
+        tree.put_model(tmp_path / "old")
+        survived = survives(PUT, moment, tree.root, tmp_path / "new")
+        found = verify(tree.model).digest if (tree.model / MANIFEST).exists() else None
+        seen.add(found)
+        # Whatever was left, the next attempt makes it good.
+        tree.put_model(tmp_path / "new")
+        assert verify(tree.model).digest == new
+        assert len(list(tree.model.iterdir())) == 3
+        if survived:
+            break
+    assert seen == {old, None, new}
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,21 @@ def test_sigterm_while_reading(data: Path, tmp_path: Path) -> None:
     assert "interrupted: nothing is trained yet" in out
 
 
+def test_sigterm_while_the_libraries_load(data: Path, tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "ml", data, QUICK)
+    # As it is for the first process of a container, and here inherited: SIGTERM does nothing until a handler is there.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with started(root) as process:
+        signal.signal(signal.SIGTERM, before)
+        ends = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < ends:
+            process.terminate()
+            time.sleep(0.01)
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED, error
+    assert out == "", "it was heeded only once the job was read"
+
+
 def test_a_segment_is_ended_only_where_there_is_time() -> None:
     stop = Stop()
     stop.after_tree(10, "kept")
