@@ -19,8 +19,8 @@ T = TypeVar("T")
 TURN_SECONDS = 0.002
 
 # Turns without scoring after one that used its time. A new connection needs five until it is answered (accepted, made,
-# registered, read, answered), a request on an old one two: so a probe waits for two slices and not for five. A turn costs
-# some tens of microseconds, so there are no more.
+# registered, read, answered), a request on an old one two: so a probe waits for two slices and not for five. There are
+# no more, because a turn costs some tens of microseconds.
 BREATHS = 2
 
 Steps = Generator[None, None, T]
