@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.environment import SetupError, main, python_of, set_up
+from training.environment import APART, SetupError, apart, main, python_of, set_up, set_up_apart
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +34,22 @@ def test_set_up_is_done_once_and_again_when_the_lock_changes(requirements: Path,
     (requirements / "training.txt").write_text("# other\n")
     assert set_up(requirements, target)
     assert not marker.exists()
+
+
+def test_an_environment_apart_holds_its_own_lock_only(requirements: Path, tmp_path: Path) -> None:
+    target = tmp_path / "apart" / "foreign"
+    lock = requirements / "dev.txt"
+    assert set_up_apart(lock, target)
+    assert not set_up_apart(lock, target)
+    assert not (target / "training.txt").exists()
+    lock.write_text("# other\n")
+    assert set_up_apart(lock, target)
+
+
+def test_foreign_programs_have_a_lock_and_no_share_in_the_main_environment() -> None:
+    for kind in APART:
+        assert (ROOT / "requirements" / f"{kind}.txt").is_file()
+        assert apart(kind).relative_to(ROOT / ".podium")
 
 
 def test_a_failed_install_is_not_taken_for_done(requirements: Path, tmp_path: Path) -> None:
