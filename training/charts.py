@@ -22,7 +22,7 @@ LABELS = 262
 """Left of charts with a line a name."""
 MARGIN = 52
 LINE = 26
-MAX_LABEL = 34
+MAX_LABEL = 32
 
 
 class Interval(NamedTuple):

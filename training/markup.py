@@ -28,9 +28,10 @@ def tag(name: str, /, *content: Content, **attributes: str | float | bool | None
     return Markup(f"<{name}{written}>{join(content)}</{name}>")
 
 
-def join(content: Iterable[Content], between: str = "") -> Markup:
+def join(content: Iterable[Content], between: Content = None) -> Markup:
     """All of it in a row, escaped where it is no markup."""
-    return Markup(between.join(_text(each) for each in content if each is not None))
+    separator = "" if between is None else _text(between)
+    return Markup(separator.join(_text(each) for each in content if each is not None))
 
 
 def table(

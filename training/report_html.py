@@ -167,7 +167,7 @@ def _movers(found: Findings) -> Markup:
     rows = (
         [
             f"query {each.qid}, document {each.document}",
-            tag("span", join((f"{name} {push:+.2f}" for name, push in each.features), "<br>"), class_="names"),
+            tag("span", join((f"{name} {push:+.2f}" for name, push in each.features), tag("br")), class_="names"),
             each.relevance,
             each.before,
             each.after,

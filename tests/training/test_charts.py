@@ -57,7 +57,7 @@ def test_intervals_lie_where_their_numbers_are() -> None:
     lines = [
         Interval("a", 0.1, 0.0, 0.2, "better"),
         Interval("b", -0.1, math.nan, math.nan),
-        Interval("c", *[math.nan] * 3),
+        Interval("c", math.nan, math.nan, math.nan),
     ]
     chart = parsed(intervals(lines, "t", "d"))
     zero = float(by_class(chart, "zero")[0].get("x1", ""))

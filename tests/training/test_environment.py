@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.environment import APART, SetupError, apart, main, python_of, set_up, set_up_apart
+from training import environment
+from training.environment import APART, SetupError, apart, main, python_of, set_up
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,14 +37,12 @@ def test_set_up_is_done_once_and_again_when_the_lock_changes(requirements: Path,
     assert not marker.exists()
 
 
-def test_an_environment_apart_holds_its_own_lock_only(requirements: Path, tmp_path: Path) -> None:
-    target = tmp_path / "apart" / "foreign"
-    lock = requirements / "dev.txt"
-    assert set_up_apart(lock, target)
-    assert not set_up_apart(lock, target)
-    assert not (target / "training.txt").exists()
-    lock.write_text("# other\n")
-    assert set_up_apart(lock, target)
+def test_a_foreign_program_goes_apart_from_the_main_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(environment, "set_up_apart", lambda lock, target: made.append((lock, target)))
+    assert main(["lightgbm"]) == 0
+    assert made == [(ROOT / "requirements" / "lightgbm.txt", apart("lightgbm"))]
+    assert apart("lightgbm") != environment.VENV
 
 
 def test_foreign_programs_have_a_lock_and_no_share_in_the_main_environment() -> None:

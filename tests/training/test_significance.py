@@ -210,8 +210,8 @@ def test_slices_by_hand() -> None:
         "up to 4 documents": [0, 1],
         "5 to 30 documents": [2, 4],
         "more than 30 documents": [5],
-        "up to 50% of documents irrelevant": [0, 1, 2],
-        "more than 50% of documents irrelevant": [4, 5],
+        "up to 50% irrelevant documents": [0, 1, 2],
+        "more than 50% irrelevant documents": [4, 5],
         "10 or fewer relevant documents": [0, 1, 4],
         "more than 10 relevant documents": [2, 5],
     }
