@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 VOID = frozenset({"meta", "br", "hr", "line", "rect", "circle", "path", "polyline"})
@@ -35,9 +35,12 @@ def join(content: Iterable[Content], between: Content = None) -> Markup:
 
 
 def table(
-    head: Iterable[Content], rows: Iterable[Iterable[Content]], caption: str | None = None, text_columns: int = 1
+    head: Sequence[Content], rows: Iterable[Iterable[Content]], caption: str | None = None, text_columns: int = 1
 ) -> Markup:
-    """A table with a header cell for every column and row; columns after the first `text_columns` hold numbers."""
+    """A table with a header cell for every row and, unless `head` is empty, every column.
+
+    Columns after the first `text_columns` hold numbers.
+    """
     heads = [tag("th", each, scope="col", class_=_align(column, text_columns)) for column, each in enumerate(head)]
     body = (
         tag(
@@ -49,7 +52,7 @@ def table(
         )
         for row in rows
     )
-    parts = (tag("thead", tag("tr", *heads)), tag("tbody", *body))
+    parts = (tag("thead", tag("tr", *heads)) if heads else None, tag("tbody", *body))
     inner = tag("table", None if caption is None else tag("caption", caption), *parts)
     # Wide tables scroll by themselves, by keyboard as well, instead of widening the page.
     return tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=caption or "table")

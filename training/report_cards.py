@@ -91,4 +91,4 @@ def _missing(split: Queries) -> str:
 
 
 def _facts(facts: Iterable[tuple[str, Content]]) -> Markup:
-    return table(["", ""], ([name, value] for name, value in facts), text_columns=2)
+    return table([], ([name, value] for name, value in facts), text_columns=2)

@@ -88,7 +88,10 @@ def _ndcg(found: Findings) -> Markup:
     }
     parts = (join([tag("h3", text), ndcg_table(found, convention)]) for convention, text in told.items())
     return join(
-        [_text(f"{blank} test queries are blank: no document of theirs is relevant, and no order of it wrong."), *parts]
+        [
+            _text(f"{blank} test queries are blank: without a relevant document, no order is better than another."),
+            *parts,
+        ]
     )
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from training.lambdarank import INSTALL
 from training.models import Model
 from training.queries import Fold
 from training.recipe import Value, recipe_names
@@ -14,24 +15,29 @@ from training.recipe import Value, recipe_names
 PYTHON = ".venv/bin/python"
 
 
-def commands_of(model: Model, fold: Fold, args: argparse.Namespace) -> list[str]:
+def commands_of(model: Model, fold: Fold, args: argparse.Namespace, *, lightgbm: bool = False) -> list[str]:
     """Shell commands in order. `args` are those of the report: how its data is read, and what it compares with."""
+    foreign = [INSTALL.replace("python", "python3", 1)] if lightgbm else []
     data = ["--data", str(fold.folder or args.data), *_reading(args)]
     return [
         shlex.join(["git", "checkout", model.about["source"]["commit"]]),
         "python3 -m training.environment",
-        shlex.join([PYTHON, "-m", "training", "run", *data, *_making(model)]),
+        *foreign,
+        shlex.join([PYTHON, "-m", "training", "run", *data, *_making(model, args)]),
         shlex.join([PYTHON, "-m", "training", "report", args.target, *data, *_comparing(args)]),
     ]
 
 
-def _making(model: Model) -> Iterator[str]:
+def _making(model: Model, args: argparse.Namespace) -> Iterator[str]:
     recipe = model.about["recipe"]
     name = recipe["recipe"]
     yield from ("--recipe", name if name in recipe_names() else f"{name}.toml")
     for changed in recipe.get("overrides", []):
         yield from ("--set", f"{changed}={_toml(recipe['parameters'][changed])}")
     yield from ("--seed", str(model.about["seed"]), "--name", model.name)
+    if not model.version:
+        # A run's folder is found again below the same folder.
+        yield from ("--runs", str(Path(args.target).parent))
 
 
 def _reading(args: argparse.Namespace) -> Iterator[str]:

@@ -50,3 +50,4 @@ def test_a_table_has_headers_both_ways() -> None:
     assert '<th scope="row">&lt;i&gt;</th><td class="number">0.5</td>' in text
     assert '<th scope="col">name</th><th scope="col" class="number">NDCG</th>' in text
     assert "<caption>c &amp; d</caption>" in text
+    assert "thead" not in table([], [["a", 1]])

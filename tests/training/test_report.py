@@ -32,16 +32,18 @@ def test_a_run_against_a_published_champion(run: Run, tmp_path: Path, capsys: py
 
 def test_a_bundle_with_the_data_named(run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = publish(run, open_registry(str(tmp_path / "registry")))
-    assert main(["report", published.uri, "--data", str(data), "--threads", "1"]) == 0
+    words = ["--registry", str(tmp_path / "registry"), "--data", str(data), "--threads", "1"]
+    assert main(["report", run.about["name"], *words]) == 0
     written = Path(capsys.readouterr().out.splitlines()[0])
     assert written == Path(".podium/reports") / f"{run.about['name']}-{published.version}" / "report.html"
     assert "baseline (XGBoost defaults)" in written.read_text()
+    assert published.uri in written.read_text(), "the name may mean another version tomorrow"
 
 
 @pytest.mark.parametrize(
     ("words", "exit_code", "message"),
     [
-        (["nothing"], 3, "no model at"),
+        (["./nothing"], 3, "is no folder"),
         (["{run}", "--champion", "s3:/x"], 2, "s3:/x"),
         (["{run}", "--data", "none"], 2, "there is no such folder"),
         (["{run}", "--minimum", "-1"], 2, "the minimum at least 0"),

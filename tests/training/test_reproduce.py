@@ -39,7 +39,7 @@ def test_nothing_from_outside_reaches_the_shell() -> None:
         assert shlex.join(shlex.split(command)) == command
     assert "'$(rm -rf x)'" in commands_of(bad, DATA, args)[3]
     assert (
-        shlex.split(commands_of(model(DATA, Recipe(HOSTILE[0], {"n_estimators": 1})), DATA, args)[2])[-1] == HOSTILE[0]
+        shlex.split(commands_of(model(DATA, Recipe(HOSTILE[0], {"n_estimators": 1})), DATA, args)[2])[-3] == HOSTILE[0]
     )
 
 
@@ -55,3 +55,13 @@ def test_a_runs_data_folder_is_named(run: Run, tmp_path: Path) -> None:
 
     made = commands_of(open_model(str(run.folder), tmp_path), read_fold(run.data_folder), report_arguments("x"))
     assert f"--data {run.data_folder}" in made[2]
+
+
+def test_what_was_measured_is_installed_again() -> None:
+    small = model(DATA, Recipe("x", {"n_estimators": 1}))
+    plain, with_foreign = (
+        commands_of(small, DATA, report_arguments("runs/x"), lightgbm=each) for each in (False, True)
+    )
+    assert [each for each in with_foreign if each not in plain] == ["python3 -m training.environment lightgbm"]
+    # The same run comes to lie where the report looks for it.
+    assert shlex.split(plain[2])[-2:] == ["--runs", "runs"]
