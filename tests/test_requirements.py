@@ -57,7 +57,7 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots"]
+TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots", "lightgbm"]
 LOCKED = ["service", "training", "dev", *TOOLS, *PEERS]
 
 

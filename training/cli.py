@@ -10,7 +10,7 @@ from pathlib import Path
 from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
-from training import commands, crossval, demo, job
+from training import commands, crossval, demo, job, report
 from training.mslr import HOW_TO_GET
 from training.runs import RunError
 from training.sample import SampleCorrupt, SampleUnavailable
@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     crossval.add_arguments(add("crossval", crossval.run, "cross-validate a recipe by query"))
 
     job.add_arguments(add("train", job.run, "what a SageMaker training job runs: from /opt/ml to /opt/ml"))
+    report.add_arguments(add("report", report.run, "say whether a model is better, on a page and for a pull request"))
 
     demonstration = add("demo", demo.run, "do it all on real queries: train, publish, serve, rank over HTTP")
     commands.add_fit_arguments(demonstration)
