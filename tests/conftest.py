@@ -12,6 +12,7 @@ from training.sample import SampleUnavailable, sample_folder
 
 if TYPE_CHECKING:
     from tests.engines.emulator import Store
+    from tests.engines.sagemaker import SageMaker
 
 # A busy machine is not a failure.
 settings.register_profile("podium", deadline=None)
@@ -87,3 +88,16 @@ def store(s3_endpoint: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("PODIUM_S3_ENDPOINT", s3_endpoint)
     return Store(s3_endpoint, f"some/prefix-{uuid.uuid4().hex[:8]}", s3_client)
+
+
+@pytest.fixture
+def sagemaker(store: "Store", monkeypatch: pytest.MonkeyPatch) -> Generator["SageMaker"]:
+    """SageMaker on this machine, to which this process's boto3 is pointed. Its jobs run a small program of the tests;
+    give it another `runner` for the real one."""
+    from tests.engines.sagemaker import running
+    from tests.engines.sagemaker_runner import ProcessRunner, contract_command
+
+    with running(store.client, ProcessRunner(contract_command), grace=10) as fake:
+        for name, value in fake.environment().items():
+            monkeypatch.setenv(name, value)
+        yield fake

@@ -169,7 +169,7 @@ def fitted(args: argparse.Namespace, fold: Fold | None = None) -> Run:
     about = describe(
         fold,
         recipe,
-        name=check_name(args.name or ("mslr" if width == 136 else "ranker")),
+        name=check_name(args.name or default_name(width)),
         seed=args.seed,
         features=FeatureSchema.from_names(feature_names(width)),
         revision=current_revision(),
@@ -223,6 +223,11 @@ def data_folder(named: str) -> Path:
 
 def registry_uri(args: argparse.Namespace) -> str:
     return args.registry or os.environ.get("PODIUM_REGISTRY") or default_registry()
+
+
+def default_name(width: int | None) -> str:
+    """A model's name where none was given."""
+    return "mslr" if width == 136 else "ranker"
 
 
 def published_line(done: Published) -> str:
