@@ -102,15 +102,15 @@ def unpack(archive: Path, folder: Path) -> None:
         ArtifactError: it holds anything else, more than a bundle may, or is damaged. `folder` is of no use then.
     """
     plain = archive.with_name("model.tar")
-    _inflate(archive, plain)
     try:
+        _inflate(archive, plain)
         with _Guarded(FileIO(plain)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             _extract(tar, folder)
     # tarfile answers some damage with errors of its parts, or by its own recursion.
     except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
         raise ArtifactError(f"model.tar.gz is no sound tar archive: {error}") from error
     finally:
-        plain.unlink()
+        plain.unlink(missing_ok=True)
 
 
 def check_origin(manifest: Manifest, hyperparameters: Mapping[str, str], job: str) -> None:
@@ -120,8 +120,8 @@ def check_origin(manifest: Manifest, hyperparameters: Mapping[str, str], job: st
     """
     found = {"commit": manifest.commit, "data_sha256": manifest.data.get("sha256"), "name": manifest.name}
     for key, value in found.items():
-        given = hyperparameters.get(key, value)
-        if given is None or given.removesuffix("-dirty") != value:
+        given = hyperparameters.get(key)
+        if given is not None and given.removesuffix("-dirty") != value:
             raise ArtifactError(f"{job} was given {key} {given!r}, and its model says {value!r}: it is not published")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, cast
 
 import boto3
@@ -61,15 +62,19 @@ class Aws:
     def __init__(self) -> None:
         with explaining():
             # boto3 alone among AWS's tools does not read AWS_REGION.
-            session: Any = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
-            config = Config(
-                connect_timeout=SECONDS,
-                read_timeout=SECONDS,
-                retries={"total_max_attempts": TRIES, "mode": "standard"},
-            )
-            self.sagemaker: Any = session.client("sagemaker", config=config)
-            self.logs: Any = session.client("logs", config=config)
-            self.region: str = session.region_name
+            self._session: Any = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+            self.region: str = self._session.region_name
+            self.sagemaker: Any = self._client("sagemaker")
+
+    @cached_property
+    def logs(self) -> Any:
+        return self._client("logs")
+
+    def _client(self, service: str) -> Any:
+        config = Config(
+            connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": TRIES, "mode": "standard"}
+        )
+        return self._session.client(service, config=config)
 
 
 @contextmanager
