@@ -10,7 +10,7 @@ from pathlib import Path
 from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
-from training import commands, crossval, demo, sagemaker
+from training import commands, crossval, demo, job, sagemaker
 from training.job_errors import JobError
 from training.mslr import HOW_TO_GET
 from training.runs import RunError
@@ -88,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_registry_argument(chain)
 
     crossval.add_arguments(add("crossval", crossval.run, "cross-validate a recipe by query"))
+
+    job.add_arguments(add("train", job.run, "what a SageMaker training job runs: from /opt/ml to /opt/ml"))
 
     jobs = add("sagemaker", sagemaker.start, "train on SageMaker: start, wait, logs, stop, fetch")
     sagemaker.add_arguments(jobs)

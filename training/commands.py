@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.commands import default_registry
 from service.registry import Published, manifest_of, open_registry, parse_model_uri
@@ -165,15 +166,7 @@ def fitted(args: argparse.Namespace, fold: Fold | None = None) -> Run:
     recipe: Recipe = load_recipe(args.recipe).override(*args.set)
     recipe.check()
     fold = read_data(args) if fold is None else fold
-    width = fold.train.width
-    about = describe(
-        fold,
-        recipe,
-        name=check_name(args.name or default_name(width)),
-        seed=args.seed,
-        features=FeatureSchema.from_names(feature_names(width)),
-        revision=current_revision(),
-    )
+    about = described(fold, recipe, name=args.name, seed=args.seed)
     folder = run_folder(args.runs, about)
     if folder.exists():
         console.messages().print(f"fitted before with this data, recipe, seed and code: {folder}")
@@ -188,6 +181,19 @@ def fitted(args: argparse.Namespace, fold: Fold | None = None) -> Run:
             progress=lambda done, total, _: tell(done, total),
         )
     return save_run(folder, about, model_bytes(ranker), fold.folder or Path())
+
+
+def described(fold: Fold, recipe: Recipe, *, name: str | None, seed: int) -> dict[str, Any]:
+    """All that the model of these will depend on."""
+    width = fold.train.width
+    return describe(
+        fold,
+        recipe,
+        name=check_name(name or default_name(width)),
+        seed=seed,
+        features=FeatureSchema.from_names(feature_names(width)),
+        revision=current_revision(),
+    )
 
 
 def evaluated(run: Run, fold: Fold) -> list[Evaluation]:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.manifest import canonical_json
+from training.hyperparameters import MAX_COUNT, MAX_KEY, MAX_VALUE
 from training.job_errors import JobSettingsError
 from training.job_settings import JobSettings
 
 NAME_LENGTH = 63
-# SageMaker's own limits of what a job may be told.
-PARAMETERS, KEY_LENGTH, VALUE_LENGTH = 100, 256, 2500
 # 80 bits: two different jobs never meet under one name.
 FINGERPRINT_DIGITS = 20
 # Room for the numbers of successors.
@@ -81,13 +80,12 @@ def check_hyperparameters(given: Mapping[str, str]) -> dict[str, str]:
     Raises:
         JobSettingsError: more or longer ones than SageMaker takes.
     """
-    if len(given) > PARAMETERS:
-        raise JobSettingsError(f"{len(given)} hyperparameters: SageMaker takes {PARAMETERS}")
+    if len(given) > MAX_COUNT:
+        raise JobSettingsError(f"{len(given)} hyperparameters: SageMaker takes {MAX_COUNT}")
     for key, value in given.items():
-        if not key or len(key) > KEY_LENGTH or len(value) > VALUE_LENGTH or not (key + value).isprintable():
+        if not key or len(key) > MAX_KEY or len(value) > MAX_VALUE or not (key + value).isprintable():
             raise JobSettingsError(
-                f"hyperparameter {key!r:.60}: a key has 1 to {KEY_LENGTH} printable characters, a value up to "
-                f"{VALUE_LENGTH}"
+                f"hyperparameter {key!r:.60}: a key has 1 to {MAX_KEY} printable characters, a value up to {MAX_VALUE}"
             )
     return dict(given)
 

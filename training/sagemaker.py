@@ -22,6 +22,7 @@ from training.inputs import RECIPE, Input, find_inputs, stage
 from training.job_errors import JobSettingsError
 from training.job_request import JobSpec, check_hyperparameters, request
 from training.job_settings import PREFIX, JobSettings, help_text, option
+from training.metrics import METRIC_DEFINITIONS
 from training.publish import check_name, publish_bundle
 from training.queries import Fold
 from training.recipe import DEFAULT, load_recipe
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from training.aws import Aws
 
 POLL_SECONDS = 10.0
-METRICS: tuple[dict[str, str], ...] = ()
 INTERRUPTED = 130
 
 
@@ -81,6 +81,13 @@ def start(args: argparse.Namespace) -> int:
     # All that is wrong with the settings is said before anything is hashed, sent or paid for.
     store, image = settings.require("store"), settings.require("image")
     settings.require("role")
+    say = console.messages().print
+    recipe = load_recipe(args.recipe).override(*args.set)
+    recipe.check()
+    if settings.spot and recipe.segment_trees is None:
+        say(
+            "the recipe sets no segment_trees: each time that a spot instance goes, training starts from its first tree"
+        )
     aws = None if args.dry_run else _aws()
     # Data that the job would refuse costs nothing if it is refused here.
     hyperparameters = hyperparameters_of(args, None if args.unchecked else commands.read_data(args))
@@ -96,7 +103,7 @@ def start(args: argparse.Namespace) -> int:
     )
     tags = {"podium:fingerprint": spec.fingerprint, "podium:model": spec.model}
     if aws is None:
-        body = request(spec, settings, spec.name(settings.prefix), METRICS, tags)
+        body = request(spec, settings, spec.name(settings.prefix), METRIC_DEFINITIONS, tags)
         sys.stdout.write(json.dumps(body, indent=1) + "\n")
         return 0
 
@@ -104,8 +111,7 @@ def start(args: argparse.Namespace) -> int:
 
     name, prefix = s3_place(store)
     _stage(inputs, _bucket(name), prefix)
-    say = console.messages().print
-    done = launch(aws, spec, settings, retry=args.retry, metrics=METRICS, tags=tags)
+    done = launch(aws, spec, settings, retry=args.retry, metrics=METRIC_DEFINITIONS, tags=tags)
     if done.created:
         say(f"started {done.name} in {aws.region}")
     else:
@@ -193,7 +199,6 @@ def hyperparameters_of(args: argparse.Namespace, fold: Fold | None) -> dict[str,
     Raises:
         ValueError: a value is not allowed.
     """
-    load_recipe(args.recipe).override(*args.set).check()
     if fold is None and args.name is None:
         raise JobSettingsError("give --name: without reading the data it cannot be told")
     width = fold.train.width if fold else None

@@ -73,7 +73,7 @@ def test_what_a_bundle_may_be(names: list[str], form: int, tmp_path: Path) -> No
 HOSTILE: dict[str, tuple[Members, str]] = {
     "parent": ([plain("../evil")], "no folders"),
     "deep parent": ([plain("a/../../evil")], "no folders"),
-    "absolute": ([plain("/tmp/evil")], "no folders"),
+    "absolute": ([plain("/podium-evil")], "no folders"),
     "folder": ([plain("sub", b"", type=tarfile.DIRTYPE)], "no plain file"),
     "in a folder": ([plain("sub/model.ubj")], "no folders"),
     "hidden": ([plain(".bashrc")], "no folders"),
@@ -81,7 +81,7 @@ HOSTILE: dict[str, tuple[Members, str]] = {
     "escape": ([plain("a\x1b[2J")], "no folders"),
     "symbolic link": ([plain("model.ubj", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "no plain file"),
     "link to a folder, then through it": (
-        [plain("x", b"", type=tarfile.SYMTYPE, linkname="/tmp"), plain("x/evil")],
+        [plain("x", b"", type=tarfile.SYMTYPE, linkname="/"), plain("x/evil")],
         "no plain file",
     ),
     "hard link": (
@@ -112,7 +112,7 @@ def test_what_is_refused(case: str, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=message):
         unpack(archive, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tar.gz", "out"]
-    assert not Path("/tmp/evil").exists()
+    assert not Path("/podium-evil").exists()
 
 
 DAMAGED: dict[str, tuple[bytes, str]] = {
@@ -177,7 +177,7 @@ def test_a_bundle_comes_out_as_it_went_in(uploaded: Callable[[Path], dict[str, A
 def test_of_a_changed_bundle_nothing_is_left(uploaded: Callable[[Path], dict[str, Any]], tmp_path: Path) -> None:
     make_bundle(tmp_path / "bundle")
     (tmp_path / "bundle" / "model.ubj").write_bytes(b"other")
-    with pytest.raises(BundleError, match="model.ubj"), fetched(_bucket(), uploaded(tmp_path / "bundle")):
+    with pytest.raises(BundleError, match=r"model\.ubj"), fetched(_bucket(), uploaded(tmp_path / "bundle")):
         pytest.fail("it was let through")
 
 

@@ -17,10 +17,9 @@ from service.registry import open_registry
 from tests.conftest import ROOT
 from tests.engines.emulator import Store
 from tests.engines.sagemaker import IMAGE, ROLE, SageMaker
+from tests.engines.sagemaker_runner import ProcessRunner
 from training.cli import main
 from training.job_request import NAME_LENGTH
-from training.publish import build_bundle
-from training.runs import Run
 
 Start = Callable[..., str]
 
@@ -359,26 +358,40 @@ def test_bad_settings_are_said_before_anything_is_sent(
     assert sagemaker.calls == []
 
 
-def test_a_bundle_is_published_from_outside(
-    sagemaker: SageMaker,
-    store: Store,
-    run: Run,
-    start: Start,
-    *,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_from_data_to_a_published_model(
+    sagemaker: SageMaker, start: Start, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    about = run.about
-    job = start("--commit", about["source"]["commit"], steps="1")
-    sagemaker.jobs[job].join()
-    build_bundle(run, tmp_path / "bundle")
-    subprocess.run(["tar", "czf", tmp_path / "model.tar.gz", "-C", tmp_path / "bundle", "."], check=True)
-    bucket, _, key = str(sagemaker.jobs[job].artifacts).removeprefix("s3://").partition("/")
-    store.client.upload_file(str(tmp_path / "model.tar.gz"), bucket, key)
+    # The image's own program, cut off once.
+    sagemaker.runner = ProcessRunner()
+    trees = ("--set", "n_estimators=60", "--set", "segment_trees=5", "--set", "max_depth=3")
+    job = start("--spot", "on", *trees)
+    until(lambda: "checkpoint of 10 trees" in str(sagemaker.jobs[job].streams))
+    sagemaker.interrupt(job)
+    assert wait(job) == 0
+    said = capsys.readouterr().err
+    assert "test:ndcg@10" in said
+    assert sagemaker.jobs[job].interruptions == 1
+    assert "going on from the checkpoint" in str(list(sagemaker.jobs[job].streams.values())[1])
     for existed in ("published: ", "published before: "):
         assert main(["sagemaker", "fetch", job, "--registry", str(tmp_path / "registry")]) == 0
         found = capsys.readouterr()
         assert existed in found.err
     (entry,) = open_registry(str(tmp_path / "registry")).list()
     assert entry.uri == found.out.strip()
-    assert entry.problem is None
+    # The same bytes as on a laptop, without SageMaker and without interruption.
+    home = ["--runs", str(tmp_path / "runs"), "--registry", str(tmp_path / "home")]
+    assert main(["run", "--data", str(data), *trees, *home]) == 0
+    assert capsys.readouterr().out.strip().rpartition("/")[2] == entry.version
+
+
+def test_data_that_the_job_refuses_is_refused_at_home(
+    sagemaker: SageMaker, store: Store, start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sagemaker.runner = ProcessRunner()
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.txt").write_text("1 qid:1 1:0.5\n7 quid:1 1:0.5\n")
+    assert main(["sagemaker", "start", "--data", str(tmp_path)]) == 2
+    assert store.listing() == []
+    assert main(["sagemaker", "start", "--data", str(tmp_path), "--unchecked", "--name", "bad"]) == 0
+    assert wait(capsys.readouterr().out.strip()) == 6
+    assert "data.txt:2" in capsys.readouterr().err
