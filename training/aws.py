@@ -19,6 +19,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     TokenRetrievalError,
@@ -94,6 +95,8 @@ def explain(error: ClientError | BotoCoreError, job: str | None = None) -> JobEr
     """The error to raise, with what to do."""
     if isinstance(error, NoRegionError):
         return JobSettingsError("no region is set: set AWS_REGION, or a region in the AWS profile")
+    if isinstance(error, ParamValidationError):
+        return JobSettingsError(f"AWS would refuse the request: {' '.join(str(error).split())}")
     if isinstance(error, _NO_CREDENTIALS):
         return AwsDenied(f"no credentials for AWS: {error}; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in")
     if not isinstance(error, ClientError):

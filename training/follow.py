@@ -111,7 +111,9 @@ class Follower:
                 self.say(f"its log cannot be read, going on without metrics: {error}")
             return
         if self.metrics != before:
-            self.say(f"      {'  '.join(f'{name} {value:g}' for name, value in sorted(self.metrics.items()))}")
+            # In the order of the definitions, which is the writer's.
+            known = [each["Name"] for each in definitions if each["Name"] in self.metrics]
+            self.say(f"      {'  '.join(f'{name} {self.metrics[name]:g}' for name in known)}")
 
 
 def wait(aws: Aws, job: str, say: Say, poll: float = POLL_SECONDS) -> dict[str, Any]:
