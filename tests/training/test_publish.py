@@ -99,7 +99,7 @@ def test_a_bundle_from_elsewhere_is_published_once_it_has_proven_itself(run: Run
     line["scores"][0] += 1.0
     lying = json.dumps(line).encode() + b"\n" + b"".join(golden[1:])
     write_bundle(other, manifest, {MODEL: (folder / MODEL).read_bytes(), GOLDEN: lying})
-    with pytest.raises(GoldenMismatch, match="do not compute|does not compute"):
+    with pytest.raises(GoldenMismatch, match="does not compute"):
         publish_bundle(other, registry)
     (folder / MODEL).write_bytes(b"x")
     with pytest.raises(BundleError, match=MODEL):
