@@ -146,10 +146,10 @@ class Tree:
 
     def fail(self, reason: str) -> None:
         """Writes the failure file. It is all that most people see of a failed job."""
-        said = " ".join(reason.split())
-        if len(said.encode()) > FAILURE_LIMIT:
-            said = said.encode()[: FAILURE_LIMIT - 4].decode(errors="ignore") + " ..."
-        files.replace_file(self.failure, said.encode())
+        said = " ".join(reason.split()).encode(errors="backslashreplace")
+        if len(said) > FAILURE_LIMIT:
+            said = said[: FAILURE_LIMIT - 4].decode(errors="ignore").encode() + b" ..."
+        files.replace_file(self.failure, said)
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -44,6 +44,7 @@ def container(
     mounts: Mapping[str, Path] | None = None,
     writable: Mapping[str, Path] | None = None,
     user: int | None = None,
+    entrypoint: Sequence[str] | None = None,
 ) -> Generator[Container]:
     """Starts an image, and removes what is left of it afterwards.
 
@@ -53,6 +54,7 @@ def container(
         mounts: folders of the host by where they are seen in the container, read-only.
         writable: the same for those that the container may write to.
         user: runs as this one instead of the image's own.
+        entrypoint: replaces the image's.
     """
     name = f"podium-{os.getpid()}-{next(_numbers)}"
     bundle = scratch / name
@@ -63,7 +65,10 @@ def container(
         uid, gid = (user, user) if user is not None else map(int, (config.get("User") or "0:0").split(":"))
         process = {
             "user": {"uid": uid, "gid": gid},
-            "args": [*config["Entrypoint"], *(arguments or config.get("Cmd") or ())],
+            "args": [
+                *(config["Entrypoint"] if entrypoint is None else entrypoint),
+                *(arguments or config.get("Cmd") or ()),
+            ],
             "env": [*config["Env"], *(f"{key}={value}" for key, value in (env or {}).items())],
             "cwd": config["WorkingDir"],
             "noNewPrivileges": True,
