@@ -12,11 +12,14 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tests.engines import emulator, sagemaker
-from tests.engines.images import EngineMissing, Images, require_engine
+from tests.engines.images import COMMIT, EngineMissing, Images, require_engine
+from tests.engines.sagemaker_jobs import Job
 from tests.engines.sagemaker_runner import ROOT, ContainerRunner, ProcessRunner, Runner
 from training import commands
 from training.sample import cache_folder
@@ -58,18 +61,36 @@ def whole_way(args: argparse.Namespace, scratch: Path) -> int:
         env = environment(endpoint, service)
         data = args.data or training(env, "sample").strip()
         options = ["--spot", "on"] if args.interrupt else []
+        # The image was built as of this commit, and the job checks that.
+        options += ["--commit", COMMIT] if args.container else []
         # A model of made-up queries must not pass for one of MSLR.
         options += ["--name", "synthetic"] if Path(data).name == commands.SYNTHETIC else []
         job = training(env, "sagemaker", "start", "--data", data, *options, *args.options).strip()
-        if args.interrupt:
-            say("taking the spot instance away")
-            service.interrupt(job)
-        training(env, "sagemaker", "wait", job, "--poll", "0.5")
+        with interrupted(service.jobs[job]) if args.interrupt else nullcontext():
+            training(env, "sagemaker", "wait", job, "--poll", "0.5")
         uri = training(env, "sagemaker", "fetch", job, "--registry", args.registry).strip()
         training(env, "show", uri, shown=True)
         serving(env, uri)
     sys.stdout.write(f"{uri}\n")
     return 0
+
+
+@contextmanager
+def interrupted(job: Job) -> Generator[None]:
+    """Takes the job's instance away as soon as it trains."""
+
+    def interrupt() -> None:
+        while not job.metrics and not job.done.wait(0.05):
+            pass
+        say("taking the spot instance away")
+        job.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def runner(args: argparse.Namespace) -> Runner:

@@ -124,6 +124,7 @@ class ContainerRunner:
             self.arguments,
             env=env,
             writable={OPT_ML: tree, "/tmp": work},  # noqa: S108 - the container's own
+            isolated=True,
         ) as running:
             yield _Contained(running)
 
