@@ -78,14 +78,14 @@ def test_a_silence_of_ten_minutes_ends_the_wait(
     for _ in range(5):
         sagemaker.refuse("DescribeTrainingJob", "InternalFailure", "sorry", 500)
     with pytest.raises(AwsUnavailable, match="sorry"):
-        wait(aws, job, lambda line: None, 0.05)
+        wait(aws, job, lambda _: None, 0.05)
     assert sagemaker.jobs[job].status == "InProgress"
 
 
 def test_credentials_that_expire_end_the_wait_at_once(sagemaker: SageMaker, aws: Aws, job: str) -> None:
     sagemaker.refuse("DescribeTrainingJob", "ExpiredTokenException", "expired")
     with pytest.raises(AwsDenied, match="expired"):
-        wait(aws, job, lambda line: None, 0.05)
+        wait(aws, job, lambda _: None, 0.05)
 
 
 def test_a_job_that_ends_while_it_is_stopped(sagemaker: SageMaker, store: Store, aws: Aws) -> None:
@@ -114,7 +114,7 @@ def test_a_missing_input_is_the_jobs_failure(sagemaker: SageMaker, aws: Aws) -> 
     body = request(spec, settings, "job", METRIC_DEFINITIONS, {})
     aws.sagemaker.create_training_job(**body)
     with pytest.raises(JobFailed, match="No S3 objects found"):
-        wait(aws, "job", lambda line: None, 0.05)
+        wait(aws, "job", lambda _: None, 0.05)
 
 
 def test_metrics_are_those_that_sagemaker_finds() -> None:
