@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -110,7 +110,7 @@ def start(args: argparse.Namespace) -> int:
     from training.launch import launch  # noqa: PLC0415
 
     name, prefix = s3_place(store)
-    _stage(inputs, _bucket(name), prefix)
+    _stage(inputs, _bucket(name, aws.region), prefix)
     done = launch(aws, spec, settings, retry=args.retry, metrics=METRIC_DEFINITIONS, tags=tags)
     if done.created:
         say(f"started {done.name} in {aws.region}")
@@ -176,7 +176,7 @@ def fetch(args: argparse.Namespace) -> int:
     with explaining(args.job):
         about = aws.sagemaker.describe_training_job(TrainingJobName=args.job)
     follow.require_completed(about)
-    bucket = _bucket(artifact.model_bucket(about["ModelArtifacts"]["S3ModelArtifacts"]))
+    bucket = _bucket(artifact.model_bucket(about["ModelArtifacts"]["S3ModelArtifacts"]), aws.region)
     with (
         console.bar("fetching model.tar.gz", "bytes") as tell,
         artifact.fetched(bucket, about, tell) as (folder, found),
@@ -268,13 +268,15 @@ def _aws() -> Aws:
     return Aws()
 
 
-def _bucket(name: str) -> Bucket:
+def _bucket(name: str, region: str) -> Bucket:
     from service.bucket import Bucket  # noqa: PLC0415
 
     try:
-        return Bucket(name, Settings.from_env(prefix="s3_"))
+        settings = Settings.from_env(prefix="s3_")
     except SettingsError as error:
         raise JobSettingsError(str(error)) from error
+    # A job reads and writes buckets of its own region.
+    return Bucket(name, replace(settings, s3_region=settings.s3_region or region))
 
 
 def _stage(inputs: list[Input], bucket: Bucket, prefix: str) -> None:
