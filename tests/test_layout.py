@@ -91,6 +91,7 @@ def test_every_module_has_its_tests() -> None:
             "__main__",
             "cli",
             "console",
+            "job_errors",
             "lambdarank_worker",
             "parse",
             "queries",

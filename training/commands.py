@@ -189,7 +189,7 @@ def described(fold: Fold, recipe: Recipe, *, name: str | None, seed: int) -> dic
     return describe(
         fold,
         recipe,
-        name=check_name(name or ("mslr" if width == 136 else "ranker")),
+        name=check_name(name or default_name(width)),
         seed=seed,
         features=FeatureSchema.from_names(feature_names(width)),
         revision=current_revision(),
@@ -229,6 +229,11 @@ def data_folder(named: str) -> Path:
 
 def registry_uri(args: argparse.Namespace) -> str:
     return args.registry or os.environ.get("PODIUM_REGISTRY") or default_registry()
+
+
+def default_name(width: int | None) -> str:
+    """A model's name where none was given."""
+    return "mslr" if width == 136 else "ranker"
 
 
 def published_line(done: Published) -> str:
