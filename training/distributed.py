@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any, NoReturn, cast, overload
@@ -43,8 +43,11 @@ class Disagreement(RunError):
     """The hosts are not about to train the same, or did not: which, and in what."""
 
 
-class CollectiveBroken(Exception):
-    """XGBoost's collective failed under this worker, most likely because another ended."""
+class CollectiveBroken(BaseException):
+    """XGBoost's collective failed under this worker, most likely because another ended.
+
+    No Exception, because no handler of this host's own errors should take it for one of them.
+    """
 
 
 def shard(queries: Queries, rank: int, world: int) -> Queries:
@@ -235,12 +238,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:16]}..."
 
 
-def worker() -> NoReturn:
-    """The process that a supervisor runs: `python -m training` with the same arguments, ending when that ends."""
+def worker(run: Callable[[list[str]], int] | None = None) -> NoReturn:
+    """The process that a supervisor runs: `python -m training`, or `run`, with the arguments of this process."""
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     trackers: list[_Tracker] = []  # kept to the end: one that is thrown away waits for its workers
     try:
-        code = _worked(sys.argv[1:], worker_hosts(), trackers)
+        code = _worked(run, worker_hosts(), trackers)
     except CollectiveBroken as error:
         sys.stderr.write(f"podium: {error}\n")
         code = BROKEN
@@ -255,16 +258,17 @@ def worker() -> NoReturn:
     os._exit(code)
 
 
-def _worked(arguments: list[str], hosts: Hosts | None, trackers: list[_Tracker]) -> int:
+def _worked(run: Callable[[list[str]], int] | None, hosts: Hosts | None, trackers: list[_Tracker]) -> int:
     if hosts and hosts.world > 1 and hosts.rank == 0:
         try:
             trackers.append(_Tracker(hosts))
         except (OSError, XGBoostError) as error:
             sys.stderr.write(f"podium: cannot listen on ports {_port()} and {_port() + 1}: {_reason(error)}\n")
             return 3
-    from training import cli  # noqa: PLC0415
+    if run is None:
+        from training.cli import main as run  # noqa: PLC0415
 
-    code = cli.main(arguments)
+    code = run(sys.argv[1:])
     if code == 0:
         for tracker in trackers:
             tracker.let_go()

@@ -99,8 +99,8 @@ async def connect(hosts: Hosts, terms: Terms) -> Peer:
             await peer.close()
             await asyncio.sleep(RETRY_AFTER)
             continue
-        proof = _proof(terms.token, nonce, hosts.current)
-        peer.send(kind="here", host=hosts.current, hosts=",".join(hosts.names), proof=proof)
+        signed = proof(terms.token, nonce, hosts.current)
+        peer.send(kind="here", host=hosts.current, hosts=",".join(hosts.names), proof=signed)
         return peer
 
 
@@ -115,11 +115,13 @@ async def introduced(peer: Peer, hosts: Hosts, terms: Terms, known: Collection[s
     nonce = secrets.token_hex(16)
     peer.send(kind="who", nonce=nonce)
     answer = await peer.receive(ANSWER_WITHIN)
-    name, told, proof = (answer.get(key, "") for key in ("host", "hosts", "proof"))
-    if not hmac.compare_digest(proof.encode(), _proof(terms.token, nonce, name).encode()):
+    name, told, signed = (answer.get(key, "") for key in ("host", "hosts", "proof"))
+    if not hmac.compare_digest(signed.encode(), proof(terms.token, nonce, name).encode()):
         raise Refused(f"its token is not that of {hosts.current}")
     if told != ",".join(hosts.names):
         raise HostsError(f"{name} was told of the hosts {told}, {hosts.current} of {','.join(hosts.names)}")
+    if name not in hosts.names:
+        raise Refused(f"{name} is none of the hosts {told}")
     if name == hosts.current or name in known:
         raise Refused(f"{name} is here already: start one process on each host")
     return name
@@ -132,5 +134,5 @@ def address(host: str) -> str:
         raise HostsError(f"host {host} has no address: {error}") from None
 
 
-def _proof(token: str, nonce: str, host: str) -> str:
+def proof(token: str, nonce: str, host: str) -> str:
     return hmac.digest(token.encode(), f"podium {nonce} {host}".encode(), "sha256").hex()

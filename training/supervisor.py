@@ -51,9 +51,8 @@ class _Supervisor:
         self._terms = terms
         self._command = command
         self._peers: dict[str, Peer] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._hearing: list[asyncio.Task[None]] = []
-        self._arriving = 0
         self._refused = ""
         self._worker: asyncio.subprocess.Process | None = None
 
@@ -77,10 +76,11 @@ class _Supervisor:
             raise
         finally:
             await self._end_worker()
-            for task in self._tasks:
+            beside = list(self._tasks)
+            for task in beside:
                 task.cancel()
             closing = (peer.close() for peer in self._peers.values())
-            await asyncio.gather(*self._tasks, *closing, return_exceptions=True)
+            await asyncio.gather(*beside, *closing, return_exceptions=True)
             if not self._lost.cancel():
                 self._lost.exception()
 
@@ -91,7 +91,8 @@ class _Supervisor:
     def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(self._heed)
-        self._tasks.append(task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     def _heed(self, task: asyncio.Task[None]) -> None:
@@ -122,7 +123,7 @@ class _Supervisor:
             return
         here = address(self._hosts.first)
         try:
-            server = await asyncio.start_server(self._arrive, here, self._terms.port, limit=LINE_LIMIT)
+            server = await asyncio.start_server(self._arrived, here, self._terms.port, limit=LINE_LIMIT)
         except OSError as error:
             raise HostsError(f"cannot listen on {here}:{self._terms.port}: {error.strerror}") from None
         try:
@@ -135,29 +136,33 @@ class _Supervisor:
             server.close()
         self._tell(kind="start")
 
-    async def _arrive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
-        if self._arriving > MAX_HOSTS:
+    def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own, since before Python 3.12 asyncio's complains when it is cancelled.
+        if len(self._tasks) > 4 * MAX_HOSTS:
             writer.transport.abort()
-            return
-        self._arriving += 1
+        else:
+            self._beside(self._admit(Peer(reader, writer)))
+
+    async def _admit(self, peer: Peer) -> None:
+        name = ""
         try:
             name = await introduced(peer, self._hosts, self._terms, known=self._peers)
         except (Refused, HostsError) as error:
-            peer.say_why("refused", str(error))
-            await peer.close()
             self._refused = f" ({peer.address} was refused: {error})"
-            if isinstance(error, HostsError) and not self._lost.done():
-                self._lost.set_exception(error)
+            peer.say_why("refused", str(error))
+            if isinstance(error, HostsError):
+                raise
         except (OSError, ValueError):
-            await peer.close()
-        else:
-            self._peers[name] = peer
-            self._hearing.append(self._beside(self._hear(name, peer)))
-            if len(self._peers) == self._hosts.world - 1:
-                self._all_here.set()
+            return
         finally:
-            self._arriving -= 1
+            if not name:
+                await peer.close()
+        if not name:
+            return
+        self._peers[name] = peer
+        self._hearing.append(self._beside(self._hear(name, peer)))
+        if len(self._peers) == self._hosts.world - 1:
+            self._all_here.set()
 
     async def _join(self) -> None:
         """The other hosts': meets the first, and waits until it has met all."""

@@ -58,9 +58,7 @@ def grow(arguments):
         print(json.dumps([told, digests, seen[-1], refused, group.same(model).hex()]))
     return 0
 
-from training import cli
-cli.main = grow
-distributed.worker()
+distributed.worker(grow)
 """
 
 
