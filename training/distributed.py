@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from io import StringIO
 from typing import Any, NoReturn, cast, overload
 
@@ -37,6 +37,10 @@ from training.supervisor import BROKEN
 JOIN_WITHIN = 24 * 3600
 # Of a worker that hangs, though its process and its host are alive, nobody else can tell.
 HANGS_AFTER = 1800
+# That the tracker may take, of which a used one is free again after a minute.
+PORTS = 16
+# In the name of the source file that an error of it comes from.
+XGBOOST_COLLECTIVE = "/collective/"
 
 
 class Disagreement(RunError):
@@ -103,7 +107,13 @@ class Group:
 
     def first_host_says(self, content: bytes) -> bytes:
         """The first host's `content`, on all of them."""
-        return self._gather(content if self.rank == 0 else b"")[0]
+        if self.world == 1:
+            return content
+        length = collective.allreduce(np.array([len(content) if self.rank == 0 else 0]), collective.Op.MAX)
+        if self.rank:
+            content = bytes(int(length[0]))
+        # Not by XGBoost's broadcast, which unpickles what it is sent. A byte for nothing, as there must be one.
+        return collective.allreduce(np.frombuffer(content + b"\0", np.uint8), collective.Op.MAX).tobytes()[:-1]
 
     def same(self, model: bytes) -> bytes:
         """`model`, which all hosts have grown alike. Raises Disagreement if one has not."""
@@ -118,7 +128,7 @@ class Group:
             sys.exit(0)
 
     def _gather(self, content: bytes) -> list[bytes]:
-        """Every host's content, on each. By numbers, not by XGBoost's broadcast, which unpickles what it is sent."""
+        """Every host's content, on each."""
         if self.world == 1:
             return [content]
         lengths = np.zeros(self.world, np.int64)
@@ -154,18 +164,17 @@ def session() -> Generator[Group]:
         console.messages().print(f"{hosts.world} hosts are connected; this is {hosts.current}, number {hosts.rank + 1}")
         yield Group(hosts)
         collective.finalize()
-    except XGBoostError as error:
-        raise _broken(error) from error
-    except ValueError as error:
-        # What fit makes of XGBoost's error takes it for one about recipe and data.
-        if isinstance(error.__cause__, XGBoostError):
-            raise _broken(error.__cause__) from error
-        raise
+    except (XGBoostError, ValueError) as error:
+        # fit takes every error of XGBoost for one about recipe and data, and makes its own of it.
+        cause = error if isinstance(error, XGBoostError) else error.__cause__
+        if not isinstance(cause, XGBoostError) or XGBOOST_COLLECTIVE not in str(cause):
+            raise
+        raise CollectiveBroken(f"XGBoost's collective broke off: {_reason(cause)}") from error
 
 
 def _connect(hosts: Hosts) -> None:
-    ip, port = address(hosts.first), _port()
-    _wait_for(ip, port + 1)
+    ip = address(hosts.first)
+    port = _tracker_port(ip)
     # XGBoost tells its ranks to standard output, which is for results.
     with redirect_stdout(StringIO()):
         collective.init(
@@ -179,27 +188,47 @@ def _connect(hosts: Hosts) -> None:
         raise RuntimeError(f"XGBoost numbered {hosts.current} {collective.get_rank()}, not {hosts.rank}")
 
 
-def _wait_for(ip: str, port: int) -> None:
+def _tracker_port(ip: str) -> int:
+    """Where the tracker listens, as soon as it does."""
     while True:
         try:
-            socket.create_connection((ip, port), timeout=5).close()
+            with socket.create_connection((ip, _port()), timeout=5) as asking, asking.makefile("rb") as answer:
+                told = answer.readline(8)
         except OSError:
-            time.sleep(0.05)
-        else:
-            return
+            told = b""
+        if re.fullmatch(rb"[0-9]{1,5}\n", told):
+            return int(told)
+        time.sleep(0.05)
 
 
 class _Tracker:
-    """XGBoost's, and a port beside it that opens when the tracker listens.
+    """XGBoost's, and beside it a port that says where it listens.
 
-    XGBoost's workers lose 6 seconds when they come too early, and its tracker complains of who knocks and goes.
+    Workers that come too early would lose 6 seconds, and the tracker complains of who only knocks. Nor can it take a
+    port again soon after it was used: a job that is started again takes the next.
     """
 
     def __init__(self, hosts: Hosts) -> None:
-        ip, port = address(hosts.first), _port()
-        self._tracker = RabitTracker(n_workers=hosts.world, host_ip=ip, port=port, sortby="task", timeout=JOIN_WITHIN)
-        self._tracker.start()
-        self._sign = socket.create_server((ip, port + 1), backlog=hosts.world)
+        ip = address(hosts.first)
+        first, refused = _port() + 1, XGBoostError()
+        for port in range(first, first + PORTS):
+            about: dict[str, Any] = {"n_workers": hosts.world, "host_ip": ip, "port": port, "timeout": JOIN_WITHIN}
+            try:
+                self._tracker = RabitTracker(sortby="task", **about)
+                self._tracker.start()
+            except XGBoostError as error:
+                refused = error
+            else:
+                break
+        else:
+            raise OSError(f"none of the ports {first} to {first + PORTS - 1}: {_reason(refused)}")
+        sign = socket.create_server((ip, _port()), backlog=hosts.world)
+        threading.Thread(target=self._tell, args=(sign, port), daemon=True).start()
+
+    def _tell(self, sign: socket.socket, port: int) -> None:
+        while True:
+            with suppress(OSError), sign.accept()[0] as asking:
+                asking.sendall(f"{port}\n".encode())
 
     def let_go(self) -> None:
         """Waits until it has told all workers that they may go."""
@@ -208,10 +237,6 @@ class _Tracker:
 
 def _port() -> int:
     return int(os.environ[WORKERS_PORT])
-
-
-def _broken(error: XGBoostError) -> CollectiveBroken:
-    return CollectiveBroken(f"XGBoost's collective broke off: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:
@@ -262,8 +287,8 @@ def _worked(run: Callable[[list[str]], int] | None, hosts: Hosts | None, tracker
     if hosts and hosts.world > 1 and hosts.rank == 0:
         try:
             trackers.append(_Tracker(hosts))
-        except (OSError, XGBoostError) as error:
-            sys.stderr.write(f"podium: cannot listen on ports {_port()} and {_port() + 1}: {_reason(error)}\n")
+        except OSError as error:
+            sys.stderr.write(f"podium: cannot listen for the other hosts' workers, port {_port()}: {error}\n")
             return 3
     if run is None:
         from training.cli import main as run  # noqa: PLC0415

@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--hosts", required=True, metavar="A,B,...", help="all hosts, by names or addresses")
     top.add_argument("--host", required=True, metavar="A", help="which of them this is")
     top.add_argument(
-        "--port", type=int, default=terms.port, help=f"of the first host, and the two after it (default: {terms.port})"
+        "--port", type=int, default=terms.port, help=f"of the first host, and up to 17 after it (default: {terms.port})"
     )
     top.add_argument(
         "--join-within", type=float, default=terms.join_within, metavar="SECONDS",

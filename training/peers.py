@@ -29,7 +29,7 @@ class Terms:
     token: str
     """Shared by the hosts of one job, so that no stranger's connection and no other job's counts."""
     port: int = 9100
-    """The supervisors', on the first host. The workers have the two after it."""
+    """The supervisors', on the first host. The workers have the next, and their tracker one of the 16 after that."""
     join_within: float = 600.0
     silent_for: float = 10.0
     """Seconds. Long beside a beat: a false alarm costs the whole job, and a killed process is noticed without it."""

@@ -32,13 +32,13 @@ names, current, port, join_within, silent_for, command = json.loads(sys.argv[1])
 sys.exit(together(Hosts.of(names, current), Terms("secret", port, join_within, silent_for), command))
 """
 
-_triples = itertools.count()
+_jobs = itertools.count()
 
 
-def three_ports() -> int:
-    """The first of three ports in a row that nobody uses."""
+def free_ports() -> int:
+    """The first of the ports in a row that a job takes, of which nobody uses one."""
     for _ in range(500):
-        port = 21_000 + (os.getpid() % 180) * 60 + (next(_triples) % 20) * 3
+        port = 21_000 + (os.getpid() % 150) * 70 + (next(_jobs) % 20) * 3
         with ExitStack() as stack:
             try:
                 for each in range(port, port + 3):
@@ -46,7 +46,7 @@ def three_ports() -> int:
             except OSError:
                 continue
             return port
-    raise AssertionError("no three free ports in a row")
+    raise AssertionError("no free ports in a row")
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Job:
 
     hosts: Sequence[str]
     folder: Path
-    port: int = field(default_factory=three_ports)
+    port: int = field(default_factory=free_ports)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
 
     def __enter__(self) -> Job:

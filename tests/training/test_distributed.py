@@ -15,7 +15,7 @@ import pytest
 
 from service.ranker import Ranker
 from service.schema import FeatureSchema
-from tests.training.several import FIRST, HOSTS, SECOND, THIRD, Job
+from tests.training.several import FIRST, HOSTS, SECOND, THIRD, Job, free_ports
 from tests.training.tiny import tiny_queries
 from training.distributed import Disagreement, Group, session, shard
 from training.evaluate import evaluate
@@ -157,9 +157,9 @@ def test_three_hosts_grow_one_model(tmp_path: Path) -> None:
 
 
 def test_the_first_host_keeps_the_run_whoever_is_late(data: Path, tmp_path: Path) -> None:
-    runs, digests = tmp_path / "runs", list[str]()
+    runs, digests, port = tmp_path / "runs", list[str](), free_ports()
     for order, wait in (((FIRST, SECOND), 0), ((SECOND, FIRST), 1)):
-        with Job((FIRST, SECOND), tmp_path) as job:
+        with Job((FIRST, SECOND), tmp_path, port) as job:  # again, and at once
             for host in order:
                 job.launch(host, "fit", "--data", str(data), "--runs", str(runs / order[0] / host), *QUICK, hosts=order)
                 time.sleep(wait)
