@@ -129,9 +129,8 @@ class _Supervisor:
         try:
             await self._unless_lost(self._all_here.wait(), self._terms.join_within)
         except TimeoutError:
-            missing = [name for name in self._hosts.names[1:] if name not in self._peers]
             why = f"did not come within {self._terms.join_within:g} s{self._refused}"
-            raise HostLost(" and ".join(missing), why) from None
+            raise HostLost(" and ".join(self._missing()), why) from None
         finally:
             server.close()
         self._tell(kind="start")
@@ -161,8 +160,14 @@ class _Supervisor:
             return
         self._peers[name] = peer
         self._hearing.append(self._beside(self._hear(name, peer)))
-        if len(self._peers) == self._hosts.world - 1:
+        missing = self._missing()
+        if missing:
+            sys.stderr.write(f"{name} has come; waiting for {', '.join(missing)}\n")
+        else:
             self._all_here.set()
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._hosts.names[1:] if name not in self._peers]
 
     async def _join(self) -> None:
         """The other hosts': meets the first, and waits until it has met all."""
