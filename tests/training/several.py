@@ -26,7 +26,7 @@ WORD = "secret"
 TOGETHER = """
 import json, sys
 from training.hosts import Hosts
-from training.launch import together
+from training.cluster import together
 from training.peers import Terms
 names, current, port, join_within, silent_for, command = json.loads(sys.argv[1])
 sys.exit(together(Hosts.of(names, current), Terms("secret", port, join_within, silent_for), command))
@@ -74,9 +74,9 @@ class Job:
         return self._run(host, [sys.executable, "-c", TOGETHER, json.dumps(told)])
 
     def launch(self, host: str, *arguments: str, hosts: Sequence[str] = (), word: str = WORD) -> None:
-        """`python -m training.launch`."""
+        """`python -m training.cluster`."""
         named = ["--hosts", ",".join(hosts or self.hosts), "--host", host, "--port", str(self.port)]
-        self._run(host, [sys.executable, "-m", "training.launch", *named, *arguments], word)
+        self._run(host, [sys.executable, "-m", "training.cluster", *named, *arguments], word)
 
     def _run(self, host: str, command: list[str], word: str = WORD) -> subprocess.Popen[bytes]:
         environ = {**os.environ, TOKEN: word}

@@ -1,6 +1,6 @@
-"""`python -m training.launch`: fits on several hosts, without SageMaker.
+"""`python -m training.cluster`: fits on several hosts, without SageMaker.
 
-    PODIUM_HOSTS_TOKEN=secret python -m training.launch --hosts a,b --host a fit --data DIR
+    PODIUM_HOSTS_TOKEN=secret python -m training.cluster --hosts a,b --host a fit --data DIR
 
 The same on each host, with its own `--host`. The model is kept by the first of the hosts in sorted order.
 """
@@ -22,7 +22,7 @@ REFUSED_EXIT = 3
 def parser() -> argparse.ArgumentParser:
     terms = Terms("")
     top = argparse.ArgumentParser(
-        prog="python -m training.launch",
+        prog="python -m training.cluster",
         description="Fit on several hosts: start the same command on each, with its own --host.",
         epilog=f"{TOKEN} must hold the same secret on every host. XGBoost's own connections have none: "
         "keep the network between the hosts closed to others.",

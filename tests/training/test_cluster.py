@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.launch import main
+from training.cluster import main
 
 BAD: list[tuple[list[str], str | None, str]] = [
     (["--hosts", "a,b", "--host", "a", "fit"], None, "set PODIUM_HOSTS_TOKEN to the same secret on every host"),
@@ -36,4 +36,4 @@ def test_only_what_fits_takes_several_hosts(verb: list[str], capsys: pytest.Capt
     with pytest.raises(SystemExit) as caught:
         main(["--hosts", "a,b", "--host", "a", *verb])
     assert caught.value.code == 2
-    assert "usage: python -m training.launch" in capsys.readouterr().err
+    assert "usage: python -m training.cluster" in capsys.readouterr().err
