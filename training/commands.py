@@ -13,13 +13,13 @@ from service.commands import default_registry
 from service.registry import Published, manifest_of, open_registry, parse_model_uri
 from service.revision import current_revision
 from service.schema import FeatureSchema
-from training import console
+from training import console, distributed
 from training.evaluate import Evaluation, evaluate
 from training.fit import fit, model_bytes
 from training.letor import read_fold
 from training.mslr import feature_names
 from training.publish import check_name, first_queries, publish
-from training.queries import Fold
+from training.queries import Fold, Queries
 from training.recipe import DEFAULT, Recipe, load_recipe
 from training.runs import Run, RunError, describe, open_run, run_folder, save_run
 from training.sample import SampleUnavailable, cache_folder, sample_folder
@@ -167,20 +167,30 @@ def fitted(args: argparse.Namespace, fold: Fold | None = None) -> Run:
     recipe.check()
     fold = read_data(args) if fold is None else fold
     about = described(fold, recipe, name=args.name, seed=args.seed)
-    folder = run_folder(args.runs, about)
-    if folder.exists():
+    with distributed.session() as group:
+        about = group.describe(about)
+        group.agree(about)
+        folder = run_folder(args.runs, about)
+        there = group.first_host_says(b"yes" if folder.exists() else b"") == b"yes"
+        model = b"" if there else group.same(_grown(args, recipe, group.shard(fold.train), group.shard(fold.vali)))
+    group.leave_to_first()
+    if there:
         console.messages().print(f"fitted before with this data, recipe, seed and code: {folder}")
         return open_run(folder)
-    with console.bar(f"fitting {fold.train.count} queries", "trees") as tell:
+    return save_run(folder, about, model, fold.folder or Path())
+
+
+def _grown(args: argparse.Namespace, recipe: Recipe, train: Queries, vali: Queries | None) -> bytes:
+    with console.bar(f"fitting {train.count} queries", "trees") as tell:
         ranker = fit(
-            fold.train,
-            fold.vali,
+            train,
+            vali,
             recipe,
             seed=args.seed,
             threads=args.threads,
             progress=lambda done, total, _: tell(done, total),
         )
-    return save_run(folder, about, model_bytes(ranker), fold.folder or Path())
+    return model_bytes(ranker)
 
 
 def described(fold: Fold, recipe: Recipe, *, name: str | None, seed: int) -> dict[str, Any]:
