@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from service import files
 from service.bundle import GOLDEN, MANIFEST, MODEL
+from training.hosts import Hosts, HostsError, resource_hosts
 
 REQUIRED = ("train", "test")
 CHANNELS = ("train", "validation", "test", "recipe")
@@ -94,19 +95,16 @@ class Tree:
                 raise ConfigError(f"there is no channel {name!r}; a job needs {_listed(REQUIRED)}")
         return list(given)
 
-    def host(self) -> str:
-        """This host's name, of a job that has no other.
+    def hosts(self) -> Hosts:
+        """The job's hosts.
 
         Raises:
-            ConfigError: it has several.
+            ConfigError: `resourceconfig.json` does not tell which they are, and which of them this is.
         """
-        about = self.config("resourceconfig")
-        current, hosts = about.get("current_host"), about.get("hosts")
-        if not isinstance(current, str) or not isinstance(hosts, list) or current not in hosts:
-            raise ConfigError("resourceconfig.json must name current_host, and hosts with it among them")
-        if len(cast(list[Any], hosts)) > 1:
-            raise ConfigError(f"{len(cast(list[Any], hosts))} hosts: this trains on one; set InstanceCount to 1")
-        return current
+        try:
+            return resource_hosts(self.config("resourceconfig"))
+        except HostsError as error:
+            raise ConfigError(f"resourceconfig.json: {error}") from None
 
     def channel_file(self, channel: str) -> Path:
         """The one file of a channel.

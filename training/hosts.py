@@ -72,9 +72,9 @@ def resource_hosts(config: Mapping[str, object]) -> Hosts:
     """The hosts of SageMaker's `resourceconfig.json`. Raises HostsError."""
     names, current = config.get("hosts"), config.get("current_host")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in cast(list[object], names)):
-        raise HostsError(f"resourceconfig.json: hosts must be a list of names, not {names!r}")
+        raise HostsError(f"hosts must be a list of names, not {names!r}")
     if not isinstance(current, str):
-        raise HostsError(f"resourceconfig.json: current_host must be a name, not {current!r}")
+        raise HostsError(f"current_host must be a name, not {current!r}")
     return Hosts.of(cast(list[str], names), current)
 
 

@@ -6,7 +6,9 @@ It publishes nothing and opens no connection: whoever started it fetches the bun
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -19,19 +21,25 @@ from typing import Any
 
 from service import files
 from service.revision import current_revision
-from training import commands
+from training import commands, distributed
 from training.checkpoints import Checkpoint, Checkpoints
 from training.container import ChannelError, ConfigError, Tree
+from training.distributed import Group
 from training.fit import FitError, fit, model_bytes
+from training.hosts import HostLost, Hosts, HostsError, worker_hosts
 from training.hyperparameters import Hyperparameters, check_commit, read_hyperparameters
 from training.letor import DataError, read_files
 from training.metrics import evaluation_line, progress_line
+from training.peers import Terms
 from training.publish import build_bundle
 from training.queries import Fold
 from training.recipe import RecipeError
-from training.runs import Run, run_key, save_run
+from training.runs import Run, RunError, run_key, save_run
+from training.supervisor import supervise, worker_command
 
 ROOT = Path("/opt/ml")
+# On several hosts, where the first listens for the others; as of `training.peers.Terms`.
+PORT = "PODIUM_HOSTS_PORT"
 
 INTERRUPTED = 143
 UNEXPECTED = 1
@@ -40,6 +48,8 @@ EXIT_CODES: dict[type[Exception], int] = {
     RecipeError: 2,
     ChannelError: 3,
     DataError: 3,
+    HostsError: 3,
+    RunError: 3,
     FitError: 4,
     MemoryError: 5,
     OSError: 5,
@@ -62,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit codes: 0 done, 2 described wrongly, 3 bad data, 4 not trainable, 5 memory or disk, 143 by SIGTERM."""
     tree = Tree(args.root)
+    try:
+        hosts = tree.hosts()
+    except ConfigError as error:
+        return _failed(tree, str(error), exit_code(error))
+    if hosts.world > 1 and worker_hosts() is None:
+        return _supervised(tree, hosts)
     with terminations() as stop:
         try:
             tree.failure.unlink(missing_ok=True)
@@ -77,6 +93,24 @@ def run(args: argparse.Namespace) -> int:
             traceback.print_exc()
             reason = f"unexpected {type(error).__name__}: {error}. This is a fault of the program; its log says where"
             return _failed(tree, reason, UNEXPECTED)
+    return 0
+
+
+def _supervised(tree: Tree, hosts: Hosts) -> int:
+    """The job as one of several hosts: the worker that is started here is this verb again."""
+    # Not a secret, but the same on all hosts and another for each job: SageMaker tells it only to them.
+    token = hashlib.sha256(json.dumps([os.environ.get("TRAINING_JOB_NAME"), hosts.names]).encode()).hexdigest()
+    terms = Terms(token, int(os.environ.get(PORT, Terms.port)))
+    try:
+        supervise(hosts, terms, worker_command(["train", "--root", str(tree.root)]))
+    except HostLost as lost:
+        if lost.exit_code == INTERRUPTED or tree.failure.exists():
+            # SageMaker calls it stopped, or this host's worker has said what was wrong here.
+            say(f"{lost}; the job ends on every host")
+            return lost.exit_code
+        return _failed(tree, f"{lost}; the job ends on every host", lost.exit_code)
+    except HostsError as error:
+        return _failed(tree, str(error), exit_code(error))
     return 0
 
 
@@ -122,10 +156,13 @@ def train(tree: Tree, stop: Stop) -> None:
     channels = tree.channels()
     asked = read_hyperparameters(tree, channels)
     check_commit(asked.commit, current_revision())
-    tree.host()
     fold = read_channels(tree, channels, asked, stop)
     about = commands.described(fold, asked.recipe, name=asked.name, seed=asked.seed)
-    model = fitted(tree, fold, asked, about, stop)
+    with distributed.session() as group:
+        about = group.describe(about)
+        group.agree(about)
+        model = group.same(fitted(tree, fold, asked, about, stop, group))
+    group.leave_to_first()
     stop.check(kept="all trees are grown, and kept where the recipe sets segment_trees")
     with tempfile.TemporaryDirectory(prefix="podium-job-") as scratch:
         made = save_run(Path(scratch, "run"), about, model, tree.data)
@@ -159,17 +196,20 @@ def read_channels(tree: Tree, channels: list[str], asked: Hyperparameters, stop:
     return fold
 
 
-def fitted(tree: Tree, fold: Fold, asked: Hyperparameters, about: dict[str, Any], stop: Stop) -> bytes:
-    """The model, from the newest checkpoint on where there is one."""
+def fitted(  # noqa: PLR0917
+    tree: Tree, fold: Fold, asked: Hyperparameters, about: dict[str, Any], stop: Stop, group: Group
+) -> bytes:
+    """The model, from the newest checkpoint on where the first host has one."""
     segment = asked.recipe.segment_trees
     kept = "the recipe sets no segment_trees, so no checkpoint is kept and training starts again from its first tree"
     found: Checkpoint | None = None
     store = Checkpoints(tree.checkpoints, run_key(about), say)
     if segment is None:
         say(f"no checkpoints: {kept}")
-    else:
+    elif group.rank == 0:
         tree.checkpoints.mkdir(parents=True, exist_ok=True)
         found = store.load()
+    if segment is not None:
         kept = f"training goes on from the last checkpoint in {tree.checkpoints}"
     if found:
         say(f"going on from the checkpoint of {found.trees} trees")
@@ -184,6 +224,8 @@ def fitted(tree: Tree, fold: Fold, asked: Hyperparameters, about: dict[str, Any]
         stop.after_tree(min(-done % segment, total - done) if segment else None, kept)
 
     def save(done: int, model: bytes) -> None:
+        if group.rank:
+            return
         try:
             store.save(done, model)
         except OSError as error:
@@ -195,12 +237,12 @@ def fitted(tree: Tree, fold: Fold, asked: Hyperparameters, about: dict[str, Any]
         stop.check(kept=kept)
 
     ranker = fit(
-        fold.train,
-        fold.vali,
+        group.shard(fold.train),
+        group.shard(fold.vali),
         asked.recipe,
         seed=asked.seed,
         progress=progress,
-        resume=found.model if found else None,
+        resume=group.first_host_says(found.model if found else b"") or None,
         save=save,
     )
     return model_bytes(ranker)

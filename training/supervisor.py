@@ -250,8 +250,12 @@ async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 
 def _for_all(code: str) -> int:
-    """What this host exits with when another did with `code`: a reason holds for all, a signal for one."""
-    return int(code) if code in map(str, range(1, 128)) and code != str(BROKEN) else LOST_EXIT
+    """What this host exits with when another did with `code`: a reason holds for all, a signal for one.
+
+    But for SIGTERM, by which SageMaker stops all of them, though not at the same moment.
+    """
+    passed = {str(passed) for passed in (*range(1, 128), 128 + signal.SIGTERM)} - {str(BROKEN)}
+    return int(code) if code in passed else LOST_EXIT
 
 
 def _terminate(worker: asyncio.subprocess.Process) -> None:

@@ -12,6 +12,7 @@ from tests.service.bundles import make_bundle
 from tests.training.killed import survives
 from tests.training.opt_ml import make_tree, resources, write_config
 from training.container import FAILURE_LIMIT, ChannelError, ConfigError, Tree
+from training.hosts import Hosts
 from training.hyperparameters import MAX_COUNT, MAX_KEY, MAX_VALUE
 
 
@@ -30,7 +31,7 @@ def test_limits_are_sagemakers() -> None:
 
 def test_a_job_as_sagemaker_gives_it(tree: Tree) -> None:
     assert tree.channels() == ["train", "validation", "test"]
-    assert tree.host() == "algo-1"
+    assert tree.hosts() == Hosts(("algo-1",), "algo-1")
     assert [tree.channel_file(name).name for name in tree.channels()] == ["train.txt", "vali.txt", "test.txt"]
 
 
@@ -66,16 +67,15 @@ def test_no_configuration_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (resources(["algo-1", "algo-2"]), "2 hosts: this trains on one; set InstanceCount to 1"),
-        (resources(["algo-2"]), "must name current_host, and hosts with it among them"),
-        ({"hosts": ["algo-1"]}, "must name current_host"),
-        ({"current_host": "algo-1", "hosts": "algo-1"}, "must name current_host"),
+        (resources(["algo-2"]), "this host, algo-1, is not one of algo-2"),
+        ({"hosts": ["algo-1"]}, "current_host must be a name"),
+        ({"current_host": "algo-1", "hosts": "algo-1"}, "hosts must be a list of names"),
     ],
 )
 def test_bad_hosts(tree: Tree, document: Any, message: str) -> None:
     write_config(tree.root, "resourceconfig", document)
     with pytest.raises(ConfigError, match=message):
-        tree.host()
+        tree.hosts()
 
 
 def test_a_channels_file_may_have_any_name_and_lie_deeper(tree: Tree) -> None:

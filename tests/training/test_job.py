@@ -302,13 +302,13 @@ def same_query_twice(root: Path) -> None:
 
 
 BAD: list[tuple[Callable[[Path], None], int, str]] = [
-    (shutil.rmtree, 2, "inputdataconfig.json is not there"),
+    (shutil.rmtree, 2, "resourceconfig.json is not there"),
     (config("hyperparameters", "{"), 2, "hyperparameters.json is not JSON"),
     (config("hyperparameters", {"learning_rat": "1"}), 2, "did you mean learning_rate?"),
     (config("hyperparameters", {"learning_rate": "-1"}), 2, "learning_rate"),
     (config("hyperparameters", {"commit": "1" * 40}), 2, "but this image holds"),
     (config("inputdataconfig", {"train": {"TrainingInputMode": "Pipe"}, "test": {}}), 2, "input mode 'Pipe'"),
-    (config("resourceconfig", resources(["algo-1", "algo-2"])), 2, "2 hosts: this trains on one"),
+    (config("resourceconfig", resources(["algo-2"])), 2, "this host, algo-1, is not one of algo-2"),
     (config("hyperparameters", {"data_sha256": "0" * 64}), 3, "data_sha256: the job is for 000"),
     (config("hyperparameters", {"width": "8"}), 3, "train.txt:1:"),
     (no_training_folder, 3, "channel train: no file"),
