@@ -57,7 +57,7 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-LOCKED = ["service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client", *PEERS]
+LOCKED = ["service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client", "lightgbm", *PEERS]
 
 
 @pytest.mark.parametrize("name", LOCKED)
