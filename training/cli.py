@@ -10,7 +10,7 @@ from pathlib import Path
 from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
-from training import commands, crossval, demo
+from training import commands, crossval, demo, tune
 from training.mslr import HOW_TO_GET
 from training.runs import RunError
 from training.sample import SampleCorrupt, SampleUnavailable
@@ -86,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_registry_argument(chain)
 
     crossval.add_arguments(add("crossval", crossval.run, "cross-validate a recipe by query"))
+
+    tune.add_arguments(add("tune", tune.run, "search a recipe, and judge it on queries that the search never saw"))
 
     demonstration = add("demo", demo.run, "do it all on real queries: train, publish, serve, rank over HTTP")
     commands.add_fit_arguments(demonstration)
