@@ -30,7 +30,7 @@ def _value(value: object) -> str:
         return repr(value)
     if isinstance(value, str):
         return _text(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(_value(each) for each in cast(Sequence[object], value))}]"
     raise TypeError(f"TOML tables hold text, numbers, truth values and lists of them here, not {value!r}")
 
