@@ -27,7 +27,7 @@ from service.manifest import canonical_json
 from service.revision import current_revision
 from training.crossval import fold_members, model_scores
 from training.evaluate import LEVEL, Evaluation, measured
-from training.fit import fit, model_bytes
+from training.fit import MAX_SEED, fit, model_bytes
 from training.ndcg import interval
 from training.queries import Fold, Queries, concat
 from training.recipe import Recipe, Value
@@ -58,6 +58,8 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"the seed must be from 0 to {MAX_SEED}, not {self.seed}")
         if self.trials < 1:
             raise ValueError(f"a search needs 1 trial or more, not {self.trials}")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):

@@ -43,12 +43,13 @@ class Linear:
 
     calls: list[tuple[dict[str, Value], Queries, Queries]] = field(default_factory=list[Any])
     dies_at: int = 0
-    curve: bool = False
+    seconds: float = 0.0
 
     def __call__(
         self, parameters: Mapping[str, Value], train: Queries, vali: Queries | None, scored: Queries, tell: Tell | None
     ) -> NDArray[np.float32]:
         self.calls.append((dict(parameters), train, scored))
+        time.sleep(self.seconds)
         if len(self.calls) == self.dies_at:
             raise KeyboardInterrupt
         for tree in range(1, 9) if tell else ():
@@ -219,13 +220,9 @@ def test_a_trial_that_time_runs_out_for_does_not_count(path: Path, vali: Queries
     seen = Seen(tiny_queries(24), vali)
     searched(path, 2, seen=seen)
 
-    class Slow(Linear):
-        def __call__(self, *given: Any) -> NDArray[np.float32]:
-            time.sleep(0.15)
-            return super().__call__(*given)
-
+    slow = Linear(seconds=0.15)
     with storage(path) as store:
-        found = search(seen, WEIGHTS, slow := Slow(), Budget(9, time.monotonic() + 0.1), store)
+        found = search(seen, WEIGHTS, slow, Budget(9, time.monotonic() + 0.1), store)
     assert found.trials == 2
     assert len(slow.calls) == 1
     searched(path, 9, seen=seen)
