@@ -90,8 +90,8 @@ def test_without_names_equal_searches_find_each_other(
 
 def test_a_killed_search_goes_on_where_it_was(words: list[str], tmp_path: Path) -> None:
     whole = [word.replace("study.log", "whole.log").replace("found", "whole") for word in words]
-    assert main([*whole, "--trials", "40"]) == 0
-    command = [sys.executable, "-m", "training", *words, "--trials", "40"]
+    assert main([*whole, "--trials", "25"]) == 0
+    command = [sys.executable, "-m", "training", *words, "--trials", "25"]
     study = tmp_path / "study.log"
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stderr=subprocess.DEVNULL) as process:
         # Ten lines or so a trial.
@@ -101,7 +101,7 @@ def test_a_killed_search_goes_on_where_it_was(words: list[str], tmp_path: Path) 
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "found.toml").exists()
     before = study.read_bytes()
-    assert main([*words, "--trials", "40"]) == 0
+    assert main([*words, "--trials", "25"]) == 0
     # What was there stays (but for half a line), and it is less than all.
     kept = before[: before.rfind(b"\n") + 1]
     assert study.read_bytes().startswith(kept)
@@ -181,3 +181,8 @@ def test_more_than_one_look_at_the_holdout_is_said(words: list[str], capsys: pyt
     assert "no holdout any more" not in " ".join(capsys.readouterr().out.split())
     assert main([*words, "--trials", "12"]) == 0
     assert "2 recipes of this study were scored" in " ".join(capsys.readouterr().out.split())
+
+
+def test_other_verbs_do_not_wait_for_optuna_to_load() -> None:
+    code = "import sys, training.cli; sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
