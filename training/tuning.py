@@ -171,7 +171,8 @@ def seen_and_hidden(fold: Fold, plan: Plan, exclude: Collection[int] = ()) -> tu
         ValueError: nothing is left to search on or to hold out.
     """
     gone = np.fromiter(exclude, np.int64, len(exclude))
-    parts = {name: split.select(~np.isin(split.qids, gone)) for name, split in fold.splits}
+    # Full splits are gigabytes: copied only where something is to go.
+    parts = {name: split.select(~np.isin(split.qids, gone)) if gone.size else split for name, split in fold.splits}
     hidden = parts.pop("test") if plan.outer == TEST else None
     if hidden is not None and not hidden.count:
         raise ValueError("there are no test queries to hold out")

@@ -148,7 +148,8 @@ def table(contestants: Sequence[Contestant], plan: Plan) -> Table:
     first, *others = contestants
     found = [difference(first.found.column(CUTOFF) - each.found.column(CUTOFF), seed=plan.seed) for each in others]
     shown = Table(title=f"NDCG@{CUTOFF}, blank queries skipped, {plan.outer} outer folds", title_justify="left")
-    for column in ("", "NDCG@10", "95 % interval", "trials (pruned)", "first minus it", "95 % interval", "p", "Holm"):
+    shown.add_column("", no_wrap=True)
+    for column in ("NDCG@10", "95 % interval", "trials\n(pruned)", "first minus it", "95 % interval", "p", "Holm"):
         shown.add_column(column, justify="right")
     shown.add_row(*_alone(first, plan), "", "", "", "")
     for each, by, adjusted in zip(others, found, holm([by.p for by in found]), strict=True):
