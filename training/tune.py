@@ -19,7 +19,8 @@ from training.space import DEFAULT, load_space, space_names
 from training.toml import dumps
 
 if TYPE_CHECKING:
-    from training.tuning import Plan, Tuned
+    from training.plan import Plan
+    from training.tuning import Tuned
 
 STUDIES = Path(".podium/studies")
 RECIPES = Path(".podium/recipes")
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Searches, prints what came of it, and last the recipe's path. Raises ValueErrors that say what to do."""
     # Optuna takes longer to load than most verbs take to run.
-    from training.tuning import seen_and_hidden, study_key, tune  # noqa: PLC0415
+    from training.plan import seen_and_hidden, study_key  # noqa: PLC0415
+    from training.tuning import tune  # noqa: PLC0415
 
     plan = _plan(args)
     space = load_space(args.space)
@@ -130,7 +132,7 @@ def check_target(path: Path) -> None:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from training.tuning import TEST, VALI, Plan  # noqa: PLC0415
+    from training.plan import TEST, VALI, Plan  # noqa: PLC0415
 
     outer = TEST if args.outer == "test" else _folds("--outer", args.outer, "test")
     inner = VALI if args.inner == "vali" else _folds("--inner", args.inner, "vali")

@@ -1,20 +1,12 @@
-"""Searching a recipe, and measuring it on queries that the search never saw.
-
-Two ways to keep queries from the search:
-
-* A holdout: it sees the training and validation queries; the recipe that wins is scored on the test queries, once.
-* Nested cross-validation, where there are too few queries to set some aside: as many searches as outer folds, each
-  without the queries that its winner is then scored on. That measures the way of choosing; the recipe itself comes
-  from one more search, over all of them.
-"""
+"""Searching a recipe by a plan, and measuring it on queries that the search never saw."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,56 +19,21 @@ from service.manifest import canonical_json
 from service.revision import current_revision
 from training.crossval import fold_members, model_scores
 from training.evaluate import LEVEL, Evaluation, measured
-from training.fit import MAX_SEED, fit, model_bytes
+from training.fit import fit, model_bytes
 from training.ndcg import interval
-from training.queries import Fold, Queries, concat
+from training.plan import Plan
+from training.queries import Queries
 from training.recipe import Recipe, Value
 from training.runs import libraries
 from training.search import CUTOFF, Budget, Fitter, Found, Seen, Tell, search
 from training.space import Space
 from training.study import looked, storage
 
-TEST = 0
-"""`Plan.outer` for a holdout, the test queries."""
-VALI = 0
-"""`Plan.inner` for scoring trials on the validation queries."""
 RECIPE = "recipe"
 """The study of the search that gives the recipe."""
 
 Done = Callable[[str, int], None]
 """Called with the name of a search and the trials that it has done."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to search, and how to judge the searching."""
-
-    outer: int = TEST
-    inner: int = 3
-    trials: int = 40
-    minutes: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed <= MAX_SEED:
-            raise ValueError(f"the seed must be from 0 to {MAX_SEED}, not {self.seed}")
-        if self.trials < 1:
-            raise ValueError(f"a search needs 1 trial or more, not {self.trials}")
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise ValueError(f"a time budget is a number of minutes above 0, not {self.minutes:g}")
-        if self.outer != TEST and self.inner == VALI:
-            raise ValueError("nested cross-validation pools all queries: give a number of inner folds, not vali")
-        if self.outer == 1 or self.inner == 1 or min(self.outer, self.inner) < 0:
-            raise ValueError("cross-validation needs 2 folds or more")
-
-    @property
-    def searches(self) -> int:
-        return self.outer + 1
-
-    @property
-    def how(self) -> str:
-        """How trials are scored."""
-        return "the validation queries" if self.inner == VALI else f"{self.inner}-fold cross-validation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,34 +117,6 @@ class Searches:
         now = time.monotonic()
         left = self.began + self.plan.minutes * 60 - now
         return Budget(self.plan.trials, now + left / (self.plan.searches - len(self.found)))
-
-
-def seen_and_hidden(fold: Fold, plan: Plan, exclude: Collection[int] = ()) -> tuple[Seen, Queries | None]:
-    """What the search for the recipe sees, and the holdout that it never does (None: nested cross-validation).
-
-    Queries in `exclude` are in neither.
-
-    Raises:
-        ValueError: nothing is left to search on or to hold out.
-    """
-    gone = np.fromiter(exclude, np.int64, len(exclude))
-    # Full splits are gigabytes: copied only where something is to go.
-    parts = {name: split.select(~np.isin(split.qids, gone)) if gone.size else split for name, split in fold.splits}
-    hidden = parts.pop("test") if plan.outer == TEST else None
-    if hidden is not None and not hidden.count:
-        raise ValueError("there are no test queries to hold out")
-    if plan.inner != VALI:
-        return Seen(reduce(concat, parts.values()), None, plan.inner, plan.seed), hidden
-    if "vali" not in parts or not parts["vali"].count:
-        raise ValueError("there are no validation queries to score trials on: give a number of inner folds")
-    return Seen(parts["train"], parts["vali"], seed=plan.seed), hidden
-
-
-def study_key(seen: Seen, hidden: Queries | None, space: Space, plan: Plan) -> str:
-    """Names the study file: the same for equal searches, whatever their budgets."""
-    data = [seen.to_json(), hidden.sha256 if hidden else None]
-    about = [data, space.sha256, plan.outer, plan.inner, plan.seed, libraries()]
-    return hashlib.sha256(canonical_json(about)).hexdigest()[:12]
 
 
 def tune(

@@ -30,6 +30,7 @@ from training import console
 from training.crossval import fold_members, read_qids
 from training.letor import read_fold
 from training.ndcg import PerQuery, interval, ndcg
+from training.plan import Plan
 from training.queries import Queries, concat
 from training.recipe import Value, load_recipe
 from training.runs import libraries
@@ -37,7 +38,7 @@ from training.search import Fitter, Found, Tell
 from training.significance import difference, holm
 from training.space import Space, load_space
 from training.study import storage
-from training.tuning import Plan, Searches, XGBoost
+from training.tuning import Searches, XGBoost
 
 LIGHTGBM = Path(__file__).with_name("spaces") / "lightgbm.toml"
 WORKER = Path(__file__).with_name("lambdarank_worker.py")

@@ -10,8 +10,8 @@ from tests.bench.quality import LIGHTGBM, OURS, Contestant, contest, lightgbm, t
 from tests.engines.environments import python_for, requirement
 from tests.training.tiny import tiny_queries
 from training.ndcg import ndcg, random_order
+from training.plan import Plan
 from training.space import Space, load_space
-from training.tuning import Plan
 
 QUERIES = tiny_queries(16)
 PLAN = Plan(outer=2, inner=2, trials=2)

@@ -15,12 +15,13 @@ from training import tuning
 from training.crossval import fold_members, model_scores
 from training.fit import fit, model_bytes
 from training.ndcg import ndcg
+from training.plan import TEST, VALI, Plan, seen_and_hidden
 from training.queries import Fold, concat
 from training.recipe import Recipe, RecipeError
 from training.search import Seen
 from training.space import Choice, Space, Span
 from training.study import StudyError
-from training.tuning import TEST, VALI, Plan, Tuned, XGBoost, seen_and_hidden, study_key, tune
+from training.tuning import Tuned, XGBoost, tune
 
 SPACE = Space(
     "tiny",
@@ -180,54 +181,6 @@ def test_one_study_file_is_not_for_two_plans(tmp_path: Path) -> None:
         tuned(tmp_path, Plan(trials=1, seed=1))
     with pytest.raises(StudyError, match="with other folds"):
         tuned(tmp_path, Plan(trials=1, inner=4))
-
-
-def test_study_keys_tell_searches_apart_but_not_budgets() -> None:
-    def key(plan: Plan, fold: Fold = FOLD) -> str:
-        return study_key(*seen_and_hidden(fold, plan), SPACE, plan)
-
-    same = {key(Plan()), key(Plan(trials=3)), key(Plan(minutes=2))}
-    other = Fold(FOLD.train, FOLD.vali, tiny_queries(7, first=301))
-    differ = {key(Plan(seed=1)), key(Plan(inner=4)), key(Plan(inner=VALI)), key(Plan(outer=5)), key(Plan(), other)}
-    assert len(same) == 1
-    assert len(differ | same) == 6
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"trials": 0}, "needs 1 trial or more, not 0"),
-        ({"trials": -3}, "needs 1 trial or more, not -3"),
-        ({"minutes": 0.0}, "minutes above 0, not 0"),
-        ({"minutes": -1.0}, "minutes above 0, not -1"),
-        ({"minutes": float("nan")}, "minutes above 0, not nan"),
-        ({"minutes": float("inf")}, "minutes above 0, not inf"),
-        ({"outer": 5, "inner": VALI}, "give a number of inner folds, not vali"),
-        ({"seed": -1}, "the seed must be from 0 to 2147483647, not -1"),
-        ({"seed": 2**31}, "the seed must be from 0 to 2147483647"),
-        ({"outer": 1}, "needs 2 folds or more"),
-        ({"inner": 1}, "needs 2 folds or more"),
-        ({"inner": -2}, "needs 2 folds or more"),
-    ],
-)
-def test_bad_plans(given: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Plan(**given)
-
-
-@pytest.mark.parametrize(
-    ("fold", "plan", "exclude", "message"),
-    [
-        (FOLD, Plan(), range(201, 210), "no test queries to hold out"),
-        (FOLD, Plan(), [*range(1, 13), *range(101, 107)], "no queries to search on"),
-        (FOLD, Plan(inner=VALI), range(101, 107), "no validation queries to score trials on"),
-        (Fold(FOLD.train, None, FOLD.test), Plan(inner=VALI), (), "no validation queries to score trials on"),
-        (FOLD, Plan(inner=19), (), "needs 2 to 18 folds, not 19"),
-    ],
-)
-def test_nothing_left(fold: Fold, plan: Plan, exclude: list[int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        seen_and_hidden(fold, plan, exclude)
 
 
 def test_more_outer_folds_than_queries(tmp_path: Path) -> None:
