@@ -71,7 +71,10 @@ RUN --mount=type=secret,id=pip --mount=type=secret,id=ca \
     && rm -r /tmp/pip && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv
 COPY --from=train-code /app /app
-# No USER: SageMaker mounts the folders it reads the result from as root's.
+# SageMaker runs `docker run IMAGE train`, or a program of that name where the entry point is another.
+RUN printf '#!/bin/sh\nexec python -m training train "$@"\n' > /opt/venv/bin/train && chmod 755 /opt/venv/bin/train
+# No USER, so root: SageMaker mounts /opt/ml as root's and says that images must be able to write there. The container is
+# the job's alone, lives as long as it does, listens nowhere and needs no network (EnableNetworkIsolation).
 WORKDIR /work
 ENTRYPOINT ["python", "-m", "training"]
 ARG COMMIT SOURCE CREATED SOURCE_DATE_EPOCH

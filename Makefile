@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format clean
+.PHONY: help demo serve train-sagemaker-local test bench check format clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 30
 
 demo: venv ## real queries in, ranked results out over HTTP (DATA=<folder> for your own)
 	@$(BIN)/python -m training demo $(if $(DATA),--data '$(DATA)')
@@ -14,8 +14,14 @@ demo: venv ## real queries in, ranked results out over HTTP (DATA=<folder> for y
 serve: venv ## serve the newest local model on port 8000 (MODEL=<uri> for another)
 	@$(BIN)/python -m service serve $(if $(MODEL),--model '$(MODEL)',--newest)
 
+train-sagemaker-local: venv-dev ## a SageMaker job's whole way, without an account (DATA=<folder> for your own)
+	@$(BIN)/python -m tests.engines.sagemaker_local $(if $(DATA),--data '$(DATA)')
+
 test: venv-dev ## run all tests
 	@$(BIN)/python -m pytest -n auto
+
+bench: venv-dev ## measure beside other servers (ONLY=ours,naive for a quick look, MODEL=<bundle> for yours)
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(MODEL),--model '$(MODEL)')
 
 check: venv-dev ## ruff, formatting, pyright strict, hadolint
 	@$(BIN)/ruff check .

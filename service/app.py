@@ -22,7 +22,7 @@ from starlette.types import Scope
 from service import api, inference, openapi
 from service.admission import Admission, Expired, Refusal, Ticket
 from service.bodies import read_body
-from service.gate import TICKET, Door, Gate, expired_problem, overloaded_problem
+from service.gate import TICKET, WHOLE, Door, Gate, expired_problem, overloaded_problem
 from service.loading import Loader, Model
 from service.middleware import Exchange, Identified, is_inference, problem_response
 from service.mistakes import Limits
@@ -49,16 +49,19 @@ def create_app(
         settle: as of `Loader`.
     """
     service = Service(settings, telemetry or Telemetry(commit_of(settings)), settle)
+    inferences = inference.Inference(service).endpoints
     endpoints: dict[str, Callable[[Request], Any]] = {
-        "/": service.index,
+        # Routes are tried in this order.
         "/v1/rank": service.rank,
+        inference.INFER: inferences[inference.INFER],
+        "/": service.index,
         "/livez": service.livez,
         "/startupz": service.readyz,
         "/readyz": service.readyz,
         "/metrics": service.metrics,
         "/version": service.version,
         "/openapi.json": service.openapi,
-        **inference.Inference(service).endpoints,
+        **inferences,
     }
     app = Starlette(
         routes=[Route(path, endpoint, methods=[openapi.ROUTES[path].method]) for path, endpoint in endpoints.items()],
@@ -114,6 +117,9 @@ class Service:
             Problem: it is too large, or has not come by the request's deadline.
             ClientDisconnect: the client left while sending.
         """
+        if WHOLE in request.scope:
+            # Nothing to wait for, so no time-out to set up.
+            return await read_body(request, self.settings.max_body_bytes, unpack=unpack)
         ticket: Ticket = request.scope[TICKET]
         try:
             async with asyncio.timeout(ticket.deadline - perf_counter()):

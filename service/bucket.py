@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -227,7 +228,8 @@ class Bucket:
 def _client(settings: Settings, config: Config) -> Any:
     # A session of its own: the default one is shared by all threads and not made for that.
     session: Any = boto3.session.Session()
-    region = settings.s3_region or session.region_name or "us-east-1"
+    # boto3 knows AWS_DEFAULT_REGION only; what runs on AWS is given AWS_REGION.
+    region = settings.s3_region or os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
     return session.client("s3", endpoint_url=settings.s3_endpoint, region_name=region, config=config)
 
 

@@ -147,11 +147,19 @@ def fetch(args: argparse.Namespace) -> int:
 
 
 def _resolve(target: str, args: argparse.Namespace) -> ModelRef:
+    return resolve(target, _registry_uri(args))
+
+
+def resolve(target: str, registry: str) -> ModelRef:
+    """The model that a person names: NAME (its newest version) or NAME/VERSION in the registry, a URI, or a folder.
+
+    Raises RegistryError when there is none.
+    """
     name, slash, version = target.partition("/")
     if valid_name(name) and not slash:
-        return parse_model_uri(open_registry(_registry_uri(args)).newest(name).uri)
+        return parse_model_uri(open_registry(registry).newest(name).uri)
     if valid_name(name) and valid_name(version):
-        return parse_model_uri(f"{open_registry(_registry_uri(args)).uri}/{MODELS}/{name}/{version}")
+        return parse_model_uri(f"{open_registry(registry).uri}/{MODELS}/{name}/{version}")
     ref = parse_model_uri(target)
     if ref.folder is not None and not ref.folder.is_dir():
         raise ModelNotFound(f"{target!r} is no folder, and no NAME or NAME/VERSION either")

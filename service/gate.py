@@ -19,6 +19,8 @@ from service.telemetry import Telemetry
 # Where the server leaves the time at which it read the first byte of a request.
 ARRIVED = "podium.arrived"
 TICKET = "podium.ticket"
+# Set where the body of a request was there, all of it, before the request was looked at.
+WHOLE = "podium.whole"
 
 DEADLINE = "x-request-deadline-ms"
 

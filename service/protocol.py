@@ -17,7 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.gate import ARRIVED, Door
+from service.gate import ARRIVED, WHOLE, Door
 
 # Where uvicorn finds the loop: this module's `new_loop`.
 LOOP = "service.protocol:new_loop"
@@ -113,6 +113,10 @@ class Protocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if len(cycle.body) > BUFFER:
             self.flow.pause_reading()
         cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        cast(Scope, self.cycle.scope)[WHOLE] = True
 
     def on_headers_complete(self) -> None:
         self._at_head = True

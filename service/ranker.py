@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import xgboost as xgb
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from service import ubj
 from service.errors import ModelUnreadable, SchemaMismatch
+from service.prediction import Prediction
 from service.schema import FeatureSchema
 
 Floats = NDArray[np.float32]
@@ -53,9 +53,10 @@ class Ranker:
         if kind not in BOOSTERS:
             raise ModelUnreadable(f"booster {kind!r} cannot rank here: it must be one of {', '.join(BOOSTERS)}")
         self._trees = _tree_range(booster)
-        probe = self._predict(np.zeros((1, schema.width), np.float32))
+        probe = np.atleast_1d(booster.inplace_predict(np.zeros((1, schema.width), np.float32)))
         if probe.shape != (1,):
             raise ModelUnreadable(f"the model gives {probe.size} values a document; a ranker gives one score")
+        self._predict = Prediction(booster, self._trees)
 
     @classmethod
     def load(cls, path: Path, schema: FeatureSchema) -> Ranker:
@@ -94,10 +95,6 @@ class Ranker:
         """
         matrix = xgb.DMatrix(features, missing=np.nan, nthread=1)
         return self._booster.predict(matrix, pred_contribs=True, iteration_range=self._trees)
-
-    def _predict(self, features: Floats) -> Floats:
-        scores: Any = self._booster.inplace_predict(features, iteration_range=self._trees, missing=np.nan)
-        return cast(Floats, scores)
 
 
 def booster_from_bytes(model: bytes) -> xgb.Booster:

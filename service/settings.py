@@ -13,6 +13,7 @@ PREFIX = "PODIUM_"
 
 # Variables with our prefix that other commands read: seeing them here is no mistake.
 OTHERS = frozenset({"PODIUM_REQUIRE_ALL", "PODIUM_TEST_DATA", "PODIUM_CACHE"})
+OTHERS_PREFIX = "PODIUM_SAGEMAKER_"
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -253,7 +254,9 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str 
     unknown = sorted(
         name
         for name, text in environ.items()
-        if name.startswith(PREFIX) and (name not in ours or _service_link(name, text))
+        if name.startswith(PREFIX)
+        and not name.startswith(OTHERS_PREFIX)
+        and (name not in ours or _service_link(name, text))
     )
     return {name: next(iter(get_close_matches(name, known, 1)), None) for name in unknown}
 

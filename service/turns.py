@@ -18,9 +18,10 @@ T = TypeVar("T")
 # A turn of the loop scores until this is over: short queries share one turn, a long one is spread over many.
 TURN_SECONDS = 0.002
 
-# Turns without scoring after one that used its time. A new connection needs five until it is answered: accepted,
-# made, registered, read, answered. So a probe waits for about one slice and not for five.
-BREATHS = 5
+# Turns without scoring after one that used its time. A new connection needs five until it is answered (accepted, made,
+# registered, read, answered), a request on an old one two: so a probe waits for two slices and not for five. There are
+# no more, because a turn costs some tens of microseconds.
+BREATHS = 2
 
 Steps = Generator[None, None, T]
 

@@ -2,6 +2,7 @@ import os
 import signal
 import uuid
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,7 @@ from training.sample import SampleUnavailable, sample_folder
 
 if TYPE_CHECKING:
     from tests.engines.emulator import Store
+    from tests.engines.sagemaker import SageMaker
 
 # A busy machine is not a failure.
 settings.register_profile("podium", deadline=None)
@@ -87,3 +89,25 @@ def store(s3_endpoint: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("PODIUM_S3_ENDPOINT", s3_endpoint)
     return Store(s3_endpoint, f"some/prefix-{uuid.uuid4().hex[:8]}", s3_client)
+
+
+@cache
+def _loader(path: str | None = None) -> Any:
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
+
+
+@pytest.fixture
+def sagemaker(store: "Store", monkeypatch: pytest.MonkeyPatch) -> Generator["SageMaker"]:
+    """SageMaker on this machine, to which this process's boto3 is pointed. Its jobs run a small program of the tests;
+    give it another `runner` for the real one."""
+    from tests.engines.sagemaker import running
+    from tests.engines.sagemaker_runner import ProcessRunner, contract_command
+
+    # Every client of boto3 reads its service's model anew, which for SageMaker's takes longer than a call.
+    monkeypatch.setattr("botocore.session.create_loader", _loader)
+    with running(store.client, ProcessRunner(contract_command), grace=10) as fake:
+        for name, value in fake.environment().items():
+            monkeypatch.setenv(name, value)
+        yield fake

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.bundle import read_manifest
+from service.bundle import read_manifest, verify
 from tests.conftest import ROOT, skip_or_fail
 from tests.engines.containers import Container, container
 from tests.engines.images import (
@@ -29,8 +29,11 @@ from tests.engines.images import (
     run,
 )
 from tests.service.bundles import make_bundle
+from tests.training.opt_ml import make_tree, write_config
+from training.cli import main as train_main
 from training.sample import cache_folder
 from training.server import free_port
+from training.synthetic import synthetic_fold, write_fold
 
 GOOD = {"items": [{"id": "a", "features": [1, 2, 3, 4]}, {"id": "b", "features": {"age": 1}}]}
 COMMANDS = re.findall(r"^docker .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
@@ -206,6 +209,28 @@ def test_it_trains(images: Images, train_image: str, tmp_path: Path) -> None:
     assert (manifest.commit, manifest.dirty) == (COMMIT, False)
     assert manifest.version.startswith("20231114-")
     assert subprocess.run([sys.executable, "-m", "service", "verify", folder], cwd=ROOT, check=False).returncode == 0
+
+
+def test_it_is_a_sagemaker_training_image(images: Images, train_image: str, tmp_path: Path) -> None:
+    write_fold(synthetic_fold(seed=1, queries=15, width=9), tmp_path / "data")
+    asked = {"n_estimators": "10", "segment_trees": "5", "subsample": "0.7"}
+    inside = make_tree(tmp_path / "inside", tmp_path / "data", {**asked, "commit": COMMIT})
+    (tmp_path / "scratch").mkdir()
+    writable = {"/opt/ml": inside, "/tmp": tmp_path / "scratch"}  # noqa: S108 - the container's own
+    # As SageMaker calls it.
+    with container(images, train_image, tmp_path, ["train"], writable=writable) as running:
+        assert running.process.wait(SECONDS) == 0, running.log.read_text()
+    manifest = verify(inside / "model")
+    assert (manifest.commit, manifest.dirty, manifest.version[:9]) == (COMMIT, False, "20231114-")
+    outside = make_tree(tmp_path / "outside", tmp_path / "data", asked)
+    assert train_main(["train", "--root", str(outside)]) == 0
+    models = [(root / "model" / "model.ubj").read_bytes() for root in (inside, outside)]
+    assert models[0] == models[1], "the image trains another model than this machine"
+    # And as the program for those who replace the entry point.
+    write_config(inside, "hyperparameters", {"sed": "1"})
+    with container(images, train_image, tmp_path, writable=writable, entrypoint=["train"]) as running:
+        assert running.process.wait(SECONDS) == 2, running.log.read_text()
+    assert "did you mean seed?" in (inside / "output" / "failure").read_text()
 
 
 def test_its_configuration_is_what_a_cluster_needs(images: Images, serve_image: str, train_image: str) -> None:

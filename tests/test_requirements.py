@@ -57,7 +57,8 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-LOCKED = ["service", "training", "dev", "sample", "emulator", "tritonclient", "kserve-client", "lightgbm", *PEERS]
+TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots", "lightgbm"]
+LOCKED = ["service", "training", "dev", *TOOLS, *PEERS]
 
 
 @pytest.mark.parametrize("name", LOCKED)

@@ -10,7 +10,8 @@ from pathlib import Path
 from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
-from training import commands, crossval, demo, tune
+from training import commands, crossval, demo, job, report, sagemaker, tune
+from training.job_errors import JobError
 from training.mslr import HOW_TO_GET
 from training.runs import RunError
 from training.sample import SampleCorrupt, SampleUnavailable
@@ -20,6 +21,7 @@ from training.server import ServerError
 EXIT_CODES: dict[type[Exception], int] = {
     RegistryError: 5,
     BundleError: 3,
+    JobError: 3,
     RunError: 3,
     ServerError: 3,
     ClientError: 3,
@@ -88,6 +90,11 @@ def parser() -> argparse.ArgumentParser:
     crossval.add_arguments(add("crossval", crossval.run, "cross-validate a recipe by query"))
 
     tune.add_arguments(add("tune", tune.run, "search a recipe, and judge it on queries that the search never saw"))
+    job.add_arguments(add("train", job.run, "what a SageMaker training job runs: from /opt/ml to /opt/ml"))
+    report.add_arguments(add("report", report.run, "say whether a model is better, on a page and for a pull request"))
+
+    jobs = add("sagemaker", sagemaker.start, "train on SageMaker: start, wait, logs, stop, fetch")
+    sagemaker.add_arguments(jobs)
 
     demonstration = add("demo", demo.run, "do it all on real queries: train, publish, serve, rank over HTTP")
     commands.add_fit_arguments(demonstration)
@@ -97,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code: 0 done, 2 bad usage or data, 3 refused or not found, 4 conflict,
-    5 something outside is out of reach."""
+    5 something outside is out of reach; of a job on SageMaker 6 it failed, 7 it was stopped, 8 no instance for it."""
     try:
         args = parser().parse_args(argv)
         return args.run(args)
@@ -108,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_code(error: Exception) -> int:
-    if isinstance(error, RegistryError):
+    if isinstance(error, RegistryError | JobError):
         return error.exit_code
     return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
 

@@ -7,18 +7,19 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.commands import default_registry
 from service.registry import Published, manifest_of, open_registry, parse_model_uri
 from service.revision import current_revision
 from service.schema import FeatureSchema
-from training import console
+from training import console, distributed
 from training.evaluate import Evaluation, evaluate
 from training.fit import fit, model_bytes
 from training.letor import read_fold
 from training.mslr import feature_names
 from training.publish import check_name, first_queries, publish
-from training.queries import Fold
+from training.queries import Fold, Queries
 from training.recipe import DEFAULT, Recipe, load_recipe
 from training.runs import Run, RunError, describe, open_run, run_folder, save_run
 from training.sample import SampleUnavailable, cache_folder, sample_folder
@@ -165,29 +166,44 @@ def fitted(args: argparse.Namespace, fold: Fold | None = None) -> Run:
     recipe: Recipe = load_recipe(args.recipe).override(*args.set)
     recipe.check()
     fold = read_data(args) if fold is None else fold
-    width = fold.train.width
-    about = describe(
-        fold,
-        recipe,
-        name=check_name(args.name or ("mslr" if width == 136 else "ranker")),
-        seed=args.seed,
-        features=FeatureSchema.from_names(feature_names(width)),
-        revision=current_revision(),
-    )
-    folder = run_folder(args.runs, about)
-    if folder.exists():
+    about = described(fold, recipe, name=args.name, seed=args.seed)
+    with distributed.session() as group:
+        about = group.describe(about)
+        group.agree(about)
+        folder = run_folder(args.runs, about)
+        there = group.first_host_says(b"yes" if folder.exists() else b"") == b"yes"
+        model = b"" if there else group.same(_grown(args, recipe, group.shard(fold.train), group.shard(fold.vali)))
+    group.leave_to_first()
+    if there:
         console.messages().print(f"fitted before with this data, recipe, seed and code: {folder}")
         return open_run(folder)
-    with console.bar(f"fitting {fold.train.count} queries", "trees") as tell:
+    return save_run(folder, about, model, fold.folder or Path())
+
+
+def _grown(args: argparse.Namespace, recipe: Recipe, train: Queries, vali: Queries | None) -> bytes:
+    with console.bar(f"fitting {train.count} queries", "trees") as tell:
         ranker = fit(
-            fold.train,
-            fold.vali,
+            train,
+            vali,
             recipe,
             seed=args.seed,
             threads=args.threads,
             progress=lambda done, total, _: tell(done, total),
         )
-    return save_run(folder, about, model_bytes(ranker), fold.folder or Path())
+    return model_bytes(ranker)
+
+
+def described(fold: Fold, recipe: Recipe, *, name: str | None, seed: int) -> dict[str, Any]:
+    """All that the model of these will depend on."""
+    width = fold.train.width
+    return describe(
+        fold,
+        recipe,
+        name=check_name(name or default_name(width)),
+        seed=seed,
+        features=FeatureSchema.from_names(feature_names(width)),
+        revision=current_revision(),
+    )
 
 
 def evaluated(run: Run, fold: Fold) -> list[Evaluation]:
@@ -223,6 +239,11 @@ def data_folder(named: str) -> Path:
 
 def registry_uri(args: argparse.Namespace) -> str:
     return args.registry or os.environ.get("PODIUM_REGISTRY") or default_registry()
+
+
+def default_name(width: int | None) -> str:
+    """A model's name where none was given."""
+    return "mslr" if width == 136 else "ranker"
 
 
 def published_line(done: Published) -> str:

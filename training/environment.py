@@ -22,6 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BASE = "training"
 KINDS = (BASE, "dev")
+APART = ("lightgbm",)
+"""Programs of other people that are measured against, each in an environment that nothing else shares."""
+
+
+HELP = "dev adds what tests and checks need; lightgbm makes an environment apart, for the report's baseline"
 
 
 class SetupError(Exception):
@@ -31,13 +36,16 @@ class SetupError(Exception):
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 done or nothing to do, 2 wrong Python, 5 a package could not be had, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="python3 -m training.environment", description="Make or refresh .venv.")
-    parser.add_argument("kind", nargs="?", choices=KINDS, default=BASE, help="dev adds what tests and checks need")
+    parser.add_argument("kind", nargs="?", choices=(*KINDS, *APART), default=BASE, help=HELP)
     args = parser.parse_args(argv)
     if sys.version_info < MINIMUM:
         found = ".".join(str(part) for part in sys.version_info[:3])
         return _fail(f"Podium needs Python 3.11 or newer, this is {found}: name another, make PYTHON=python3.13 ...", 2)
     try:
-        set_up(ROOT / "requirements", VENV, args.kind)
+        if args.kind in APART:
+            set_up_apart(ROOT / "requirements" / f"{args.kind}.txt", apart(args.kind))
+        else:
+            set_up(ROOT / "requirements", VENV, args.kind)
     except SetupError as error:
         return _fail(str(error), 5)
     except KeyboardInterrupt:
@@ -51,15 +59,25 @@ def set_up(requirements: Path, target: Path, kind: str = BASE) -> bool:
     Raises:
         SetupError: no venv module, or pip failed.
     """
-    changed = False
-    if not _same(requirements / f"{BASE}.txt", target):
-        _create(target)
-        _install(requirements / f"{BASE}.txt", target)
-        changed = True
+    changed = set_up_apart(requirements / f"{BASE}.txt", target)
     if kind != BASE and not _same(requirements / f"{kind}.txt", target):
         _install(requirements / f"{kind}.txt", target)
         changed = True
     return changed
+
+
+def set_up_apart(lock: Path, target: Path) -> bool:
+    """Makes `target` hold what one lock file says and nothing else. Returns and raises as `set_up`."""
+    if _same(lock, target):
+        return False
+    _create(target)
+    _install(lock, target)
+    return True
+
+
+def apart(kind: str) -> Path:
+    """Where the environment of a foreign program lies."""
+    return ROOT / ".podium" / "environments" / kind
 
 
 def python_of(target: Path) -> Path:

@@ -7,25 +7,31 @@ inside a query is part of the data: LambdaMART's first tree breaks ties of the s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import xgboost as xgb
-from xgboost.callback import EarlyStopping, TrainingCallback
+from xgboost.callback import TrainingCallback
 from xgboost.core import XGBoostError
 
 from training.queries import Queries
 from training.recipe import Recipe, RecipeError, load_recipe, refusal
+from training.segments import METRIC, Progress, Save, Tell, early_stopping, grow
 
-__all__ = ["FitError", "Recipe", "RecipeError", "fit", "load_recipe", "model_bytes", "usable_cpus"]
+__all__ = [
+    "METRIC",
+    "FitError",
+    "Progress",
+    "Recipe",
+    "RecipeError",
+    "Save",
+    "fit",
+    "load_recipe",
+    "model_bytes",
+    "usable_cpus",
+]
 
-# The minus makes a blank query count 0 and not 1, so that it cannot be won without ranking anything.
-METRIC = "ndcg@10-"
 MAX_SEED = 2**31 - 1
-
-Progress = Callable[[int, int, float | None], None]
-"""Called after every tree with: trees so far, trees in all, NDCG@10 of the validation queries where there are any."""
 
 
 class FitError(ValueError):
@@ -40,6 +46,8 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    resume: bytes | None = None,
+    save: Save | None = None,
 ) -> xgb.XGBRanker:
     """An `XGBRanker` fitted to `train`, on `threads` threads (all the CPUs that this process may use).
 
@@ -55,25 +63,29 @@ def fit(
     if not 0 <= seed <= MAX_SEED:
         raise FitError(f"the seed must be from 0 to {MAX_SEED}, not {seed}")
     stopping = recipe.early_stopping_rounds if vali is not None else None
-    callbacks: list[TrainingCallback] = []
-    if stopping:
-        callbacks.append(EarlyStopping(rounds=stopping, metric_name=METRIC, maximize=True))
-    if progress:
-        callbacks.append(_Tell(progress, recipe.trees))
-    own = {"random_state": seed, "n_jobs": threads or usable_cpus(), "eval_metric": METRIC, "callbacks": callbacks}
-    ranker = xgb.XGBRanker(**cast(Any, {**recipe.arguments(), **own}))
     # Scoring the validation queries costs about a seventh of a tree: not where nobody looks.
     watched = vali if stopping or progress else None
+    own = {"random_state": seed, "n_jobs": threads or usable_cpus(), "eval_metric": METRIC}
+    ranker = xgb.XGBRanker(**cast(Any, {**recipe.arguments(), **own}))
     try:
-        ranker.fit(
-            train.features,
-            train.relevance,
-            group=train.group_sizes,
-            eval_set=[(watched.features, watched.relevance)] if watched else None,
-            eval_group=[watched.group_sizes] if watched else None,
+        if recipe.segment_trees is None:
+            _fit_at_once(ranker, train, watched, trees=recipe.trees, stopping=stopping, progress=progress)
+            return ranker
+        model = grow(
+            ranker.get_xgb_params(),
+            train,
+            watched,
+            trees=recipe.trees,
+            segment_trees=recipe.segment_trees,
+            seed=seed,
+            stopping=stopping,
+            progress=progress,
+            resume=resume,
+            save=save,
         )
     except XGBoostError as error:
         raise FitError(f"recipe {recipe.name} on {train.count} queries: {refusal(error, recipe.parameters)}") from error
+    cast(Any, ranker).load_model(bytearray(model))
     return ranker
 
 
@@ -99,15 +111,28 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-class _Tell(TrainingCallback):
-    def __init__(self, progress: Progress, trees: int) -> None:
-        self._progress = progress
-        self._trees = trees
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        found: list[float] | None = evals_log.get("validation_0", {}).get(METRIC)
-        self._progress(epoch + 1, self._trees, float(found[-1]) if found else None)
-        return False
+def _fit_at_once(
+    ranker: xgb.XGBRanker,
+    train: Queries,
+    watched: Queries | None,
+    *,
+    trees: int,
+    stopping: int | None,
+    progress: Progress | None,
+) -> None:
+    callbacks: list[TrainingCallback] = []
+    if stopping:
+        callbacks.append(early_stopping(stopping))
+    if progress:
+        callbacks.append(Tell(progress, trees))
+    ranker.set_params(callbacks=callbacks)
+    ranker.fit(
+        train.features,
+        train.relevance,
+        group=train.group_sizes,
+        eval_set=[(watched.features, watched.relevance)] if watched else None,
+        eval_group=[watched.group_sizes] if watched else None,
+    )
 
 
 def _check_data(train: Queries, vali: Queries | None) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from training.parse import MAX_WIDTH, BadLine, Rows, Rules, parse
 from training.queries import Fold, Queries, concat, group
 
-__all__ = ["DataError", "Fold", "Progress", "Queries", "concat", "read_fold", "read_split"]
+__all__ = ["DataError", "Fold", "Progress", "Queries", "concat", "read_files", "read_fold", "read_split"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in total (compressed bytes, for a .gz file)."""
@@ -104,7 +104,7 @@ def _pieces(path: Path, piece_bytes: int = PIECE_BYTES) -> Iterator[tuple[bytes,
             if path.suffix != ".gz" and raw.peek(2).startswith(_GZIP_MAGIC):
                 raise DataError(path, None, "the content is gzip-compressed; let its name end in .gz")
             for text, line in _whole_lines(path, raw, piece_bytes):
-                yield text, line, raw.tell()
+                yield text, line, raw.tell() if raw.seekable() else 0
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -194,9 +194,33 @@ def read_fold(
     if not folder.is_dir():
         raise DataError(folder, None, "there is no such folder; name one with train.txt and test.txt")
     train, vali, test = (_split_path(folder, name) for name in ("train", "vali", "test"))
-    for name, path in (("train", train), ("test", test)):
-        if path is None:
-            raise DataError(folder / f"{name}.txt", None, f"there is no such file, nor {name}.txt.gz{_hint(folder)}")
+    if train is None or test is None:
+        name = "train" if train is None else "test"
+        raise DataError(folder / f"{name}.txt", None, f"there is no such file, nor {name}.txt.gz{_hint(folder)}")
+    return read_files(
+        train,
+        vali,
+        test,
+        folder,
+        width=width,
+        max_relevance=max_relevance,
+        allow_missing=allow_missing,
+        progress=progress,
+    )
+
+
+def read_files(
+    train: Path,
+    vali: Path | None,
+    test: Path,
+    folder: Path | None = None,
+    *,
+    width: int | None = None,
+    max_relevance: int | None = None,
+    allow_missing: bool = False,
+    progress: Progress | None = None,
+) -> Fold:
+    """As `read_fold`, of files that lie anywhere. Each is read once, from its start to its end: it may be a stream."""
     paths = [path for path in (train, vali, test) if path is not None]
     splits: list[Queries] = []
     for path, report in zip(paths, _shares(paths, progress), strict=True):
@@ -244,6 +268,8 @@ def _refuse_overlap(first: Path, queries: Queries, second: Path, others: Queries
 
 
 def _first_line(path: Path, qid: int) -> int | None:
+    if not path.is_file():
+        return None  # a stream, and what it said is gone
     pattern = re.compile(rb"^[^:#\n]*\sqid:[+]?0*%d\s" % qid, re.MULTILINE)
     for text, line, _ in _pieces(path):
         match = pattern.search(text)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle import GOLDEN, MODEL, write_bundle
+from service.bundle import GOLDEN, MODEL, replay, write_bundle
 from service.golden import golden_line, golden_queries, split_thresholds
 from service.manifest import Manifest, valid_name
 from service.ranker import Ranker
-from service.registry import Published, Registry
+from service.registry import Published, Registry, verify_folder
 from training.queries import Queries
 from training.runs import Run, RunError
 
@@ -33,6 +33,18 @@ def publish(run: Run, registry: Registry, real: Queries | None = None) -> Publis
         folder = Path(scratch) / "bundle"
         build_bundle(run, folder, real)
         return registry.publish(folder)
+
+
+def publish_bundle(folder: Path, registry: Registry) -> Published:
+    """Publishes a bundle that was built elsewhere, once its golden queries score here as they did there.
+
+    Raises:
+        BundleError: it does not prove itself; nothing is published.
+        RegistryError: as `Registry.publish`.
+    """
+    manifest = verify_folder(folder)
+    replay(Ranker.load(folder / MODEL, manifest.schema), folder)
+    return registry.publish(folder)
 
 
 def build_bundle(run: Run, folder: Path, real: Queries | None = None) -> Manifest:

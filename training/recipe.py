@@ -7,6 +7,7 @@
 
     [parameters]                      # XGBRanker's keyword arguments
     learning_rate = 0.1
+    segment_trees = 50                # not XGBRanker's: can be cut off and go on after every 50 trees
 
     [provenance]                      # optional, as `python -m training tune` writes it: on which data, how, how good
 
@@ -36,6 +37,9 @@ RECIPES = Path(__file__).parent / "recipes"
 DEFAULT = "mslr-small"
 TABLES = ("recipe", "parameters", "provenance")
 EARLY_STOPPING = "early_stopping_rounds"
+SEGMENT_TREES = "segment_trees"
+# Ours, not XGBRanker's: how training goes about its trees.
+OURS = (EARLY_STOPPING, SEGMENT_TREES)
 
 KINDS: Mapping[str, type[Value]] = {
     "objective": str,
@@ -46,6 +50,7 @@ KINDS: Mapping[str, type[Value]] = {
     "interaction_constraints": str,
     "n_estimators": int,
     "early_stopping_rounds": int,
+    "segment_trees": int,
     "max_depth": int,
     "max_leaves": int,
     "max_bin": int,
@@ -95,7 +100,7 @@ REASONS = {
 }
 
 # XGBoost accepts less than these, and then trains nothing or a constant.
-MINIMUM = {"n_estimators": 1, "early_stopping_rounds": 1, "num_parallel_tree": 1}
+MINIMUM = {"n_estimators": 1, "early_stopping_rounds": 1, "segment_trees": 1, "num_parallel_tree": 1}
 POSITIVE = ("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode")
 
 
@@ -128,9 +133,15 @@ class Recipe:
         rounds = self.parameters.get(EARLY_STOPPING)
         return None if rounds is None else int(rounds)
 
+    @property
+    def segment_trees(self) -> int | None:
+        """Trees a segment, after each of which training can go on. They change the model: see `training.segments`."""
+        trees = self.parameters.get(SEGMENT_TREES)
+        return None if trees is None else int(trees)
+
     def arguments(self) -> dict[str, Value]:
         """XGBRanker's keyword arguments with this project's defaults: `rank:ndcg` and histograms."""
-        ours = {name: value for name, value in self.parameters.items() if name != EARLY_STOPPING}
+        ours = {name: value for name, value in self.parameters.items() if name not in OURS}
         return {"objective": "rank:ndcg", "tree_method": "hist", "n_estimators": self.trees, **ours}
 
     def override(self, *assignments: str) -> Recipe:
@@ -170,8 +181,8 @@ class Recipe:
             chosen["overrides"] = list(self.overrides)
         if self.provenance:
             chosen["provenance"] = dict(self.provenance)
-        stop = {EARLY_STOPPING: self.early_stopping_rounds} if self.early_stopping_rounds else {}
-        return {**chosen, "parameters": dict(sorted({**self.arguments(), **stop}.items()))}
+        ours = {name: self.parameters[name] for name in OURS if name in self.parameters}
+        return {**chosen, "parameters": dict(sorted({**self.arguments(), **ours}.items()))}
 
 
 def recipe_names() -> list[str]:
@@ -188,7 +199,7 @@ def load_recipe(name_or_path: str | Path = DEFAULT) -> Recipe:
     text = str(name_or_path)
     path = Path(text) if text.endswith(".toml") else RECIPES / f"{text}.toml"
     if not text.endswith(".toml") and text not in recipe_names():
-        near = _nearest(text, recipe_names())
+        near = nearest(text, recipe_names())
         raise RecipeError(f"there is no recipe {text!r}{near}: there are {', '.join(recipe_names())}, or give a .toml")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -207,7 +218,7 @@ def _recipe(path: Path, content: Mapping[str, Any]) -> Recipe:
             raise RecipeError(f"{path}: [{table}] is none of the tables of a recipe: [{'], ['.join(TABLES)}]")
     for name, value in about.items():
         if name not in known:
-            raise RecipeError(f"{path}: [recipe] has no {name!r}{_nearest(name, known)}, only {', '.join(known)}")
+            raise RecipeError(f"{path}: [recipe] has no {name!r}{nearest(name, known)}, only {', '.join(known)}")
         if type(value) is not known[name] or (name == "tried" and about["tried"] < 1):
             what = "1 or more" if name == "tried" else "a string"
             raise RecipeError(f"{path}: [recipe] {name} must be {what}, not {value!r}")
@@ -292,10 +303,10 @@ def _unknown(spelling: str, name: str) -> str:
     if name in inspect.signature(xgb.XGBModel.__init__).parameters:
         reason = REASONS.get(name, "recipes hold hyperparameters only")
         return f"{spelling} cannot be set in a recipe: {reason}"
-    return f"XGBRanker has no parameter {spelling!r}{_nearest(spelling, [*KINDS, *ALIASES])}"
+    return f"XGBRanker has no parameter {spelling!r}{nearest(spelling, [*KINDS, *ALIASES])}"
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 

@@ -97,9 +97,13 @@ def describe(
     }
 
 
+def run_key(about: Mapping[str, Any]) -> str:
+    """Hex digest of all that the model depends on."""
+    return hashlib.sha256(canonical_json(about)).hexdigest()
+
+
 def run_folder(runs: Path, about: Mapping[str, Any]) -> Path:
-    key = hashlib.sha256(canonical_json(about)).hexdigest()[:12]
-    return runs / f"{about['name']}-{key}"
+    return runs / f"{about['name']}-{run_key(about)[:12]}"
 
 
 def open_run(folder: Path) -> Run:

@@ -200,8 +200,8 @@ def slice_queries(relevance: NDArray[np.integer], offsets: NDArray[np.integer]) 
         f"up to {short} documents": sizes <= short,
         f"{short + 1} to {long} documents": (sizes > short) & (sizes <= long),
         f"more than {long} documents": sizes > long,
-        f"up to {half:.0%} of documents irrelevant": share <= half,
-        f"more than {half:.0%} of documents irrelevant": share > half,
+        f"up to {half:.0%} irrelevant documents": share <= half,
+        f"more than {half:.0%} irrelevant documents": share > half,
         f"{FEW_RELEVANT} or fewer relevant documents": relevant <= FEW_RELEVANT,
         f"more than {FEW_RELEVANT} relevant documents": relevant > FEW_RELEVANT,
     }

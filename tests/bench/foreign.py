@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tests.bench import wires
+from tests.bench.machine import tree
 from tests.bench.peer import Peer, Server, Wire
 from tests.bench.served import free_port
 from tests.engines.environments import made_for, requirement
@@ -148,16 +149,6 @@ def _children(pid: int) -> list[int]:
         with suppress(ProcessLookupError):
             descriptors.append(os.pidfd_open(child))
     return descriptors
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all that it started, and they, as far as they run."""
-    found = [pid]
-    for each in found:
-        with suppress(OSError):
-            for task in Path(f"/proc/{each}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-    return found
 
 
 def versions(name: str, *distributions: str) -> Mapping[str, str]:

@@ -1,8 +1,7 @@
-"""The service as a process on a core of its own, for measuring."""
+"""Processes on a core of their own, for measuring; above all the service."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -10,9 +9,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from tests.bench.peer import Server
 from tests.conftest import ROOT
 
 # Below the range from which the kernel gives ports to clients, so that no client can be in the way.
@@ -28,29 +28,41 @@ def free_port(above: int = 0) -> int:
 
 
 @contextmanager
-def served(
-    model: Path, *, core: int | None = 0, python: str = sys.executable, arguments: Sequence[str] = (), **environ: str
-) -> Generator[int]:
-    """Yields the port of a ready service, pinned to `core`."""
-    port = free_port()
-    command = [python, "-m", "service", "serve", "--model", str(model), "--port", str(port), *arguments]
-    env = {**os.environ, "PODIUM_COMMIT": "bench", **environ}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as popen:
+def running(command: Sequence[str], port: int, path: str, core: int | None, **environ: str) -> Generator[Server]:
+    """A process that is pinned to `core` from its first instruction, until the block ends; enters once it answers a
+    GET of `path` with 200."""
+    pinned = command if core is None else ["taskset", "-c", str(core), *command]
+    with subprocess.Popen(pinned, cwd=ROOT, env={**os.environ, **environ}, stdout=subprocess.DEVNULL) as popen:
         try:
-            if core is not None:
-                os.sched_setaffinity(popen.pid, {core})
-            _ready(port, popen)
-            yield port
+            _ready(f"http://127.0.0.1:{port}{path}", popen)
+            yield Server(port, popen.pid)
         finally:
             popen.terminate()
             popen.wait(30)
 
 
-def _ready(port: int, popen: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
+def service(
+    model: Path, core: int | None = 0, *, python: str = sys.executable, arguments: Sequence[str] = (), **environ: str
+) -> AbstractContextManager[Server]:
+    """The service with a bundle, ready."""
+    port = free_port()
+    command = [python, "-m", "service", "serve", "--model", str(model), "--port", str(port), *arguments]
+    return running(command, port, "/readyz", core, PODIUM_COMMIT="bench", **environ)
+
+
+@contextmanager
+def served(
+    model: Path, *, core: int | None = 0, python: str = sys.executable, arguments: Sequence[str] = (), **environ: str
+) -> Generator[int]:
+    """Yields the port of a ready service, pinned to `core`."""
+    with service(model, core, python=python, arguments=arguments, **environ) as server:
+        yield server.port
+
+
+def _ready(address: str, popen: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
     ends = time.monotonic() + seconds
     while popen.poll() is None and time.monotonic() < ends:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            if json.load(answer)["status"] == "ready":
-                return
-        time.sleep(0.02)
-    raise RuntimeError("the service did not become ready")
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310
+            return
+        time.sleep(0.01)
+    raise RuntimeError(f"no 200 from {address} in {seconds:.0f} s (exit code {popen.returncode})")

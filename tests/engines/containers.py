@@ -44,6 +44,8 @@ def container(
     mounts: Mapping[str, Path] | None = None,
     writable: Mapping[str, Path] | None = None,
     user: int | None = None,
+    entrypoint: Sequence[str] | None = None,
+    isolated: bool = False,
 ) -> Generator[Container]:
     """Starts an image, and removes what is left of it afterwards.
 
@@ -53,6 +55,8 @@ def container(
         mounts: folders of the host by where they are seen in the container, read-only.
         writable: the same for those that the container may write to.
         user: runs as this one instead of the image's own.
+        entrypoint: replaces the image's.
+        isolated: gives it a network of its own, in which there is nobody.
     """
     name = f"podium-{os.getpid()}-{next(_numbers)}"
     bundle = scratch / name
@@ -63,7 +67,10 @@ def container(
         uid, gid = (user, user) if user is not None else map(int, (config.get("User") or "0:0").split(":"))
         process = {
             "user": {"uid": uid, "gid": gid},
-            "args": [*config["Entrypoint"], *(arguments or config.get("Cmd") or ())],
+            "args": [
+                *(config["Entrypoint"] if entrypoint is None else entrypoint),
+                *(arguments or config.get("Cmd") or ()),
+            ],
             "env": [*config["Env"], *(f"{key}={value}" for key, value in (env or {}).items())],
             "cwd": config["WorkingDir"],
             "noNewPrivileges": True,
@@ -71,7 +78,7 @@ def container(
         }
         binds = [_bind(where, source, "ro") for where, source in (mounts or {}).items()]
         binds += [_bind(where, source, "rw") for where, source in (writable or {}).items()]
-        (bundle / "config.json").write_text(json.dumps(_spec(files, process, binds)))
+        (bundle / "config.json").write_text(json.dumps(_spec(files, process, binds, isolated=isolated)))
         log = scratch / f"{name}.log"
         with log.open("wb") as output:
             running = subprocess.Popen(
@@ -85,7 +92,10 @@ def container(
             running.wait(30)
 
 
-def _spec(files: Path, process: Mapping[str, Any], binds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _spec(
+    files: Path, process: Mapping[str, Any], binds: Sequence[Mapping[str, Any]], *, isolated: bool
+) -> dict[str, Any]:
+    namespaces = ("pid", "mount", "ipc", "uts", *(("network",) if isolated else ()))
     return {
         "ociVersion": "1.0.2",
         "process": process,
@@ -95,8 +105,8 @@ def _spec(files: Path, process: Mapping[str, Any], binds: Sequence[Mapping[str, 
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             *binds,
         ],
-        # No network namespace: loopback is the host's, and so are its ports.
-        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
+        # Without a network namespace loopback is the host's, and so are its ports.
+        "linux": {"namespaces": [{"type": kind} for kind in namespaces]},
     }
 
 

@@ -165,3 +165,23 @@ def test_what_is_absent_is_none_or_a_mismatch(bucket: Bucket, store: Store) -> N
 def test_a_get_ends_at_its_limit(bucket: Bucket, store: Store) -> None:
     store.write("long", b"123456789")
     assert bucket.get(f"{store.prefix}/long", 4) == b"1234"
+
+
+@pytest.mark.parametrize(
+    ("environ", "setting", "region"),
+    [
+        ({}, None, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, None, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-1"}, None, "eu-west-2"),
+        ({"AWS_REGION": "eu-west-2"}, "eu-west-3", "eu-west-3"),
+    ],
+)
+def test_the_region_is_the_settings_or_the_environments(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], setting: str | None, region: str
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert Bucket("models", Settings(s3_region=setting))._client.meta.region_name == region

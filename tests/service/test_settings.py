@@ -117,6 +117,7 @@ def test_unknown_variables_come_with_the_closest_name():
         "PODIUM_SERVICE_HOST": "10.0.0.1",
         "PODIUM_PORT": "1",
         "PODIUM_CACHE": "/cache",
+        "PODIUM_SAGEMAKER_ROLE": "arn",
         "HOME": "/root",
     }
     unknown = unknown_variables(environ)

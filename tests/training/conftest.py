@@ -1,9 +1,13 @@
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from tests.training.reporting import hostile_findings
 from tests.training.tiny import SMALL
+from training import lambdarank
 from training.cli import main
+from training.findings import Findings
 from training.runs import Run, open_run
 from training.synthetic import synthetic_fold, write_fold
 
@@ -24,3 +28,18 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder,) = runs.iterdir()
     assert main(["evaluate", str(folder)]) == 0
     return open_run(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_lightgbm(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """No test depends on whether somebody made LightGBM's environment in this checkout; its own tests name theirs."""
+    nowhere = tmp_path_factory.mktemp("nowhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lambdarank, "apart", lambda kind: nowhere / kind)
+        yield
+
+
+@pytest.fixture(scope="session")
+def hostile(without_lightgbm: None) -> Findings:
+    """Of a good model against a poor champion, with features and models whose names are markup."""
+    return hostile_findings()

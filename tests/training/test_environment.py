@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.environment import SetupError, main, python_of, set_up
+from training import environment
+from training.environment import APART, SetupError, apart, main, python_of, set_up
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,20 @@ def test_set_up_is_done_once_and_again_when_the_lock_changes(requirements: Path,
     (requirements / "training.txt").write_text("# other\n")
     assert set_up(requirements, target)
     assert not marker.exists()
+
+
+def test_a_foreign_program_goes_apart_from_the_main_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(environment, "set_up_apart", lambda lock, target: made.append((lock, target)))
+    assert main(["lightgbm"]) == 0
+    assert made == [(ROOT / "requirements" / "lightgbm.txt", apart("lightgbm"))]
+    assert apart("lightgbm") != environment.VENV
+
+
+def test_foreign_programs_have_a_lock_and_no_share_in_the_main_environment() -> None:
+    for kind in APART:
+        assert (ROOT / "requirements" / f"{kind}.txt").is_file()
+        assert apart(kind).relative_to(ROOT / ".podium")
 
 
 def test_a_failed_install_is_not_taken_for_done(requirements: Path, tmp_path: Path) -> None:

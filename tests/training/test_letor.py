@@ -1,4 +1,6 @@
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.letor import DataError, Queries, concat, read_fold, read_split
+from training.letor import DataError, Queries, concat, read_files, read_fold, read_split
 from training.parse import BadLine, Rows, Rules, parse, parse_exact, parse_fast
 
 TWO = b"2 qid:7 1:0.5 2:3\n0 qid:7 1:0 2:-1\n"
@@ -441,3 +443,25 @@ def test_no_file_raises_anything_but_data_error(
         read_split(path, piece_bytes=64)
     except DataError as error:
         assert error.path == path
+
+
+def test_files_may_be_streams_and_lie_anywhere(data: Path, tmp_path: Path) -> None:
+    streams: list[Path] = []
+    for number, name in enumerate(("train", "vali", "test")):
+        content = (data / f"{name}.txt").read_bytes()
+        stream = tmp_path / (f"{number}.gz" if name == "vali" else str(number))
+        os.mkfifo(stream)
+        packed = gzip.compress(content) if name == "vali" else content
+        threading.Thread(target=stream.write_bytes, args=[packed], daemon=True).start()
+        streams.append(stream)
+    assert read_files(*streams).sha256 == read_fold(data).sha256
+
+
+def test_a_query_twice_in_streams_is_refused_without_reading_again(tmp_path: Path) -> None:
+    streams = [tmp_path / "train", tmp_path / "test"]
+    for stream in streams:
+        os.mkfifo(stream)
+        threading.Thread(target=stream.write_bytes, args=[b"1 qid:7 1:0\n"], daemon=True).start()
+    with pytest.raises(DataError, match=r"test: query 7 is in train as well") as caught:
+        read_files(streams[0], None, streams[1])
+    assert caught.value.line is None

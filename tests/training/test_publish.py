@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from service.bundle import GOLDEN, MODEL, replay, verify
+from service.bundle import GOLDEN, MODEL, replay, verify, write_bundle
+from service.errors import BundleError, GoldenMismatch
 from service.registry import open_registry
 from tests.engines.emulator import Store
 from tests.training.tiny import SMALL
 from training.cli import main
 from training.letor import read_fold
-from training.publish import build_bundle, first_queries, publish
+from training.publish import build_bundle, first_queries, publish, publish_bundle
 from training.runs import Run, RunError, open_run
 
 
@@ -83,3 +84,24 @@ def test_a_registry_that_cannot_be_published_to_is_named(
 ) -> None:
     assert main(["publish", str(run.folder), "--registry", registry]) == code
     assert said in capsys.readouterr().err
+
+
+def test_a_bundle_from_elsewhere_is_published_once_it_has_proven_itself(run: Run, tmp_path: Path) -> None:
+    registry = open_registry(str(tmp_path / "registry"))
+    folder = tmp_path / "bundle"
+    manifest = build_bundle(run, folder)
+    assert publish_bundle(folder, registry).digest == manifest.digest
+    assert publish_bundle(folder, registry).existed
+
+    other = tmp_path / "other"
+    golden = (folder / GOLDEN).read_bytes().splitlines(keepends=True)
+    line = json.loads(golden[0])
+    line["scores"][0] += 1.0
+    lying = json.dumps(line).encode() + b"\n" + b"".join(golden[1:])
+    write_bundle(other, manifest, {MODEL: (folder / MODEL).read_bytes(), GOLDEN: lying})
+    with pytest.raises(GoldenMismatch, match="does not compute"):
+        publish_bundle(other, registry)
+    (folder / MODEL).write_bytes(b"x")
+    with pytest.raises(BundleError, match=MODEL):
+        publish_bundle(folder, registry)
+    assert len(registry.list()) == 1

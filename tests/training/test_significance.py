@@ -13,6 +13,7 @@ from training.ndcg import PerQuery, interval, ndcg
 from training.significance import (
     MIN_QUERIES,
     Comparison,
+    Difference,
     Verdict,
     compare,
     difference,
@@ -110,6 +111,18 @@ def test_exact_randomisation_by_hand() -> None:
     assert randomisation_p(np.array([0.1, 0.2, -0.3, 0.0])) == 1
     # Sums 6, 4, 2, 0 and their negatives, one each but two of 0: 4 or further in four of eight.
     assert randomisation_p(np.array([-1.0, 2.0, 3.0])) == 4 / 8
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=10))
+def test_sums_that_tie_but_for_rounding_count_as_ties(whole: list[int]) -> None:
+    deltas = np.array(whole, np.float64)
+    assert randomisation_p(deltas * 0.1) == randomisation_p(deltas)
+
+
+@pytest.mark.parametrize(("p", "low"), [(0.01, -0.001), (0.2, 0.001)])
+def test_one_of_the_two_methods_alone_shows_nothing(p: float, low: float) -> None:
+    assert Difference(50, 0.1, (low, 0.2), p, 0.1).verdict() is Verdict.NONE
+    assert Difference(50, 0.1, (0.001, 0.2), 0.01, 0.1).verdict() is Verdict.BETTER
 
 
 def test_drawn_signs_agree_with_all_signs() -> None:
@@ -210,8 +223,8 @@ def test_slices_by_hand() -> None:
         "up to 4 documents": [0, 1],
         "5 to 30 documents": [2, 4],
         "more than 30 documents": [5],
-        "up to 50% of documents irrelevant": [0, 1, 2],
-        "more than 50% of documents irrelevant": [4, 5],
+        "up to 50% irrelevant documents": [0, 1, 2],
+        "more than 50% irrelevant documents": [4, 5],
         "10 or fewer relevant documents": [0, 1, 4],
         "more than 10 relevant documents": [2, 5],
     }
