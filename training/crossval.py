@@ -62,12 +62,12 @@ def crossval(
         raise ValueError(f"{folds} folds need as many queries, but there are {kept.count}{gone}")
     rounds: list[Evaluation] = []
     for repeat in range(repeats):
-        members = _members(kept.count, folds, seed + repeat)
+        members = fold_members(kept.count, folds, seed + repeat)
         scores = np.empty(kept.rows, np.float32)
         for fold in range(folds):
             held_out = members == fold
             model = model_bytes(fit(kept.select(~held_out), None, recipe, seed=seed, threads=threads))
-            scores[np.repeat(held_out, kept.group_sizes)] = _scores(model, kept.select(held_out))
+            scores[np.repeat(held_out, kept.group_sizes)] = model_scores(model, kept.select(held_out))
             if progress:
                 progress(repeat * folds + fold + 1, repeats * folds)
         rounds.append(measured(scores, kept, split="", tried=recipe.tried, seed=seed))
@@ -143,12 +143,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _members(count: int, folds: int, seed: int) -> NDArray[np.int64]:
+def fold_members(count: int, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each query; sizes differ by one at most."""
     return np.random.default_rng(seed).permutation(count) % folds
 
 
-def _scores(model: bytes, queries: Queries) -> NDArray[np.float32]:
+def model_scores(model: bytes, queries: Queries) -> NDArray[np.float32]:
     # The names do not matter here, only that scoring goes the way that serving goes.
     schema = FeatureSchema.from_names(f"f{column}" for column in range(1, queries.width + 1))
     return score_queries(Ranker(booster_from_bytes(model), schema), queries)

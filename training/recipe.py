@@ -9,6 +9,8 @@
     learning_rate = 0.1
     segment_trees = 50                # not XGBRanker's: can be cut off and go on after every 50 trees
 
+    [provenance]                      # optional, as `python -m training tune` writes it: on which data, how, how good
+
 XGBoost itself only warns about a name that it does not know, and trains on without it. Here such a name is an error.
 """
 
@@ -21,7 +23,7 @@ import re
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +35,7 @@ Value = bool | int | float | str
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT = "mslr-small"
+TABLES = ("recipe", "parameters", "provenance")
 EARLY_STOPPING = "early_stopping_rounds"
 SEGMENT_TREES = "segment_trees"
 # Ours, not XGBRanker's: how training goes about its trees.
@@ -118,6 +121,8 @@ class Recipe:
     chosen_on: str = ""
     overrides: tuple[str, ...] = ()
     """Names of parameters that were changed after loading."""
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """How a search found it; empty for recipes that people wrote."""
 
     @property
     def trees(self) -> int:
@@ -145,7 +150,7 @@ class Recipe:
         Raises:
             RecipeError: no `=`, an unknown name, a value of the wrong type.
         """
-        changed = _checked((_assignment(text) for text in assignments), "override")
+        changed = checked_parameters((_assignment(text) for text in assignments), "override")
         names = dict.fromkeys((*self.overrides, *changed))
         return replace(self, parameters={**self.parameters, **changed}, overrides=tuple(names))
 
@@ -174,6 +179,8 @@ class Recipe:
         chosen: dict[str, Any] = {"recipe": self.name, "tried": self.tried, "chosen_on": self.chosen_on}
         if self.overrides:
             chosen["overrides"] = list(self.overrides)
+        if self.provenance:
+            chosen["provenance"] = dict(self.provenance)
         ours = {name: self.parameters[name] for name in OURS if name in self.parameters}
         return {**chosen, "parameters": dict(sorted({**self.arguments(), **ours}.items()))}
 
@@ -207,16 +214,29 @@ def _recipe(path: Path, content: Mapping[str, Any]) -> Recipe:
     known = {"description": str, "tried": int, "chosen_on": str}
     about = _table(path, content, "recipe")
     for table in content:
-        if table not in ("recipe", "parameters"):
-            raise RecipeError(f"{path}: [{table}] is none of the tables of a recipe: [recipe] and [parameters]")
+        if table not in TABLES:
+            raise RecipeError(f"{path}: [{table}] is none of the tables of a recipe: [{'], ['.join(TABLES)}]")
     for name, value in about.items():
         if name not in known:
             raise RecipeError(f"{path}: [recipe] has no {name!r}{nearest(name, known)}, only {', '.join(known)}")
         if type(value) is not known[name] or (name == "tried" and about["tried"] < 1):
             what = "1 or more" if name == "tried" else "a string"
             raise RecipeError(f"{path}: [recipe] {name} must be {what}, not {value!r}")
-    parameters = _checked(_table(path, content, "parameters").items(), str(path))
-    return Recipe(path.stem, parameters, **about)
+    parameters = checked_parameters(_table(path, content, "parameters").items(), str(path))
+    provenance = _table(path, content, "provenance")
+    for name, value in provenance.items():
+        if not all(_plain(each) for each in _flat(value)):
+            raise RecipeError(f"{path}: [provenance] {name} must be text, true, false or finite numbers, not {value!r}")
+    return Recipe(path.stem, parameters, **about, provenance=provenance)
+
+
+def _plain(value: object) -> bool:
+    # A manifest holds it as JSON, which has neither dates nor infinities.
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, bool | int | str)
+
+
+def _flat(value: object) -> list[object]:
+    return cast(list[object], value) if isinstance(value, list) else [value]
 
 
 def _table(path: Path, content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -226,7 +246,7 @@ def _table(path: Path, content: Mapping[str, Any], name: str) -> Mapping[str, An
     return cast(Mapping[str, Any], table)
 
 
-def _checked(pairs: Iterable[tuple[str, object]], where: str) -> dict[str, Value]:
+def checked_parameters(pairs: Iterable[tuple[str, object]], where: str) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for spelling, value in pairs:
         name = ALIASES.get(spelling, spelling)

@@ -9,6 +9,8 @@ import xgboost as xgb
 
 from training.recipe import ALIASES, KINDS, REASONS, RECIPES, Recipe, RecipeError, load_recipe, recipe_names
 
+FULL = ["mslr-web10k", "mslr-web30k"]
+
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "mine.toml"
@@ -26,12 +28,22 @@ def test_recipes_that_come_with_the_project(name: str) -> None:
     assert recipe.tried >= 1
     assert recipe.arguments()["objective"] == "rank:ndcg"
     assert recipe.arguments()["tree_method"] == "hist"
-    # No early stopping: with the few validation queries at hand it stops at random.
-    assert recipe.early_stopping_rounds is None
+    # Only where thousands of validation queries are: with the few at hand here it stops at random.
+    assert bool(recipe.early_stopping_rounds) == (name in FULL)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_recipes_for_the_full_sets_say_that_they_were_not_trained(name: str) -> None:
+    recipe = load_recipe(name)
+    assert "NOT TRAINED AT FULL SIZE" in recipe.description
+    assert recipe.tried == 1
+    assert recipe.chosen_on.startswith("not chosen by comparing")
+    assert recipe.parameters["grow_policy"] == "lossguide"
+    assert (recipe.parameters["max_depth"], recipe.parameters["lambdarank_pair_method"]) == (0, "topk")
 
 
 def test_recipe_names() -> None:
-    assert recipe_names() == ["mslr-small", "xgboost-defaults"]
+    assert recipe_names() == ["mslr-small", *FULL, "xgboost-defaults"]
     assert len(tomllib.loads((RECIPES / "xgboost-defaults.toml").read_text())["parameters"]) == 3
 
 
@@ -55,7 +67,19 @@ def test_empty_file_is_xgboosts_defaults(tmp_path: Path) -> None:
     assert recipe.arguments() == {"objective": "rank:ndcg", "tree_method": "hist", "n_estimators": 100}
 
 
+def test_what_a_search_wrote_stays_with_the_recipe(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, '[provenance]\nseed = 3\nspans = [0.1, 0.2]\nspace = "small"\n'))
+    assert recipe.provenance == {"seed": 3, "spans": [0.1, 0.2], "space": "small"}
+    assert recipe.to_json()["provenance"] == recipe.provenance
+    assert "provenance" not in load_recipe().to_json()
+
+
 BAD_FILES = [
+    pytest.param("provenance = 3", r"provenance must be a table, \[provenance\]", id="no provenance table"),
+    pytest.param("[provenance]\nday = 2026-01-01", r"\[provenance\] day must be text", id="date"),
+    pytest.param("[provenance]\nscore = nan", r"\[provenance\] score must be text", id="NaN"),
+    pytest.param("[provenance]\nspans = [1.0, inf]", r"\[provenance\] spans must be text", id="infinity in a list"),
+    pytest.param("[provenance]\nof = {a = 1}", r"\[provenance\] of must be text", id="table in a table"),
     pytest.param("[parameters]\neta = x", "is not TOML: .*line 2", id="not TOML"),
     pytest.param("[parameter]\neta = 1", r"\[parameter\] is none of the tables", id="unknown table"),
     pytest.param("parameters = 3", r"parameters must be a table, \[parameters\]", id="no table"),
@@ -93,7 +117,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mslr-smal", "../recipes/mslr-small", ""])
 def test_a_name_that_is_not_there(name: str) -> None:
-    with pytest.raises(RecipeError, match=r"there is no recipe .*: there are mslr-small, xgboost-defaults"):
+    with pytest.raises(RecipeError, match=r"there is no recipe .*: there are mslr-small, mslr-web10k, "):
         load_recipe(name)
 
 
