@@ -23,7 +23,7 @@ from training.recipe import DEFAULT, Recipe, load_recipe
 from training.runs import Run, RunError, describe, open_run, run_folder, save_run
 from training.sample import SampleUnavailable, cache_folder, sample_folder
 from training.show import model_lines, run_lines
-from training.synthetic import synthetic_fold, write_fold
+from training.synthetic import synthetic_fold, write_fold, write_synthetic
 
 RUNS = Path(".podium/runs")
 SAMPLE = "sample"
@@ -88,8 +88,9 @@ def sample_or_synthetic() -> tuple[Path, bool]:
 
 def synthetic(args: argparse.Namespace) -> int:
     """Writes MSLR-shaped text and prints its folder."""
-    fold = synthetic_fold(seed=args.seed, queries=args.queries, width=args.width, missing=args.missing)
-    write_fold(fold, args.out, gz=args.gz)
+    write_synthetic(
+        args.out, seed=args.seed, queries=args.queries, width=args.width, missing=args.missing, gz=args.gz
+    )
     sys.stdout.write(f"{args.out}\n")
     return 0
 
