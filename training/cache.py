@@ -26,11 +26,11 @@ from service import files
 from training.entry import ABOUT, Damaged, describe_entry, open_entry, save_entry
 from training.queries import Queries
 from training.rows import OnDisk
-from training.sizes import parse_size, show_size
+from training.sizes import show_size
 
 FORMAT = 1
 """Part of every entry's name: raise it when the same text would be read to other numbers."""
-LIMIT = "64GB"
+LIMIT = 64 * 10**9
 SMALLEST = 32 * 10**6
 """Shorter text is read again each time: that takes a tenth of a second."""
 
@@ -69,7 +69,7 @@ class Kept:
 @dataclass(frozen=True)
 class DataCache:
     folder: Path
-    limit: int = parse_size(LIMIT)
+    limit: int = LIMIT
     """Bytes that all entries together may take, the one being written included."""
     smallest: int = SMALLEST
     say: Say = lambda _: None
@@ -103,7 +103,7 @@ class DataCache:
         return sorted(found, key=lambda kept: kept.used)
 
     def clear(self) -> int:
-        """Removes everything and returns the bytes of the entries; processes that have one open keep it until they end."""
+        """Removes everything and returns the bytes of the entries; processes that have one open can go on with it."""
         if not self.folder.exists():
             return 0
         with self._alone():

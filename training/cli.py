@@ -10,7 +10,7 @@ from pathlib import Path
 from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
-from training import commands, crossval, demo
+from training import commands, crossval, demo, kept
 from training.mslr import HOW_TO_GET
 from training.runs import RunError
 from training.sample import SampleCorrupt, SampleUnavailable
@@ -86,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_registry_argument(chain)
 
     crossval.add_arguments(add("crossval", crossval.run, "cross-validate a recipe by query"))
+
+    kept.add_arguments(add("cache", kept.run, "list the data that was kept for faster reading, or remove it"))
 
     demonstration = add("demo", demo.run, "do it all on real queries: train, publish, serve, rank over HTTP")
     commands.add_fit_arguments(demonstration)

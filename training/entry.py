@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ ABOUT = "about.json"
 _HEADS = ("relevance", "qids", "offsets")
 _WORDS = 8192
 _BLOCKS_A_STEP = 512
+_THREADS = 2
 # Odd, so that a change of a single word always changes the sum; different, so that a swap of two does.
 _WEIGHTS = np.arange(1, _WORDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
 
@@ -71,7 +73,13 @@ def fingerprint(array: NDArray[Any]) -> str:
     flat = array.reshape(-1).view(np.uint8)
     whole = len(flat) // (_WORDS * 8) * _WORDS * 8
     blocks = flat[:whole].view(np.uint64).reshape(-1, _WORDS)
-    for start in range(0, len(blocks), _BLOCKS_A_STEP):
-        digest.update((blocks[start : start + _BLOCKS_A_STEP] @ _WEIGHTS).data)
+    steps = [blocks[start : start + _BLOCKS_A_STEP] for start in range(0, len(blocks), _BLOCKS_A_STEP)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for sums in pool.map(_sums, steps):
+            digest.update(sums.data)
     digest.update(flat[whole:].data)
     return digest.hexdigest()
+
+
+def _sums(blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return blocks @ _WEIGHTS

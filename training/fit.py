@@ -15,6 +15,7 @@ import xgboost as xgb
 from xgboost.callback import EarlyStopping, TrainingCallback
 from xgboost.core import XGBoostError
 
+from training.matrix import Say, matrices
 from training.queries import Queries
 from training.recipe import Recipe, RecipeError, load_recipe, refusal
 
@@ -40,13 +41,19 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    memory_budget: int | None = None,
+    say: Say | None = None,
 ) -> xgb.XGBRanker:
     """An `XGBRanker` fitted to `train`, on `threads` threads (all the CPUs that this process may use).
 
     Validation queries only tell when to stop, and only if the recipe asks for early stopping; without them it grows
     all its trees. They are watched by XGBoost's `ndcg@10-`, in which blank queries count 0.
 
+    With a `memory_budget` in bytes, data whose training takes more is trained on from files, to the same model; `say`
+    is told what was chosen.
+
     Raises:
+        MemoryBudgetError: not even that keeps to the budget.
         FitError: no query has documents to tell apart, widths differ, or XGBoost refuses the data.
         RecipeError: XGBoost refuses a value of the recipe.
     """
@@ -60,20 +67,41 @@ def fit(
         callbacks.append(EarlyStopping(rounds=stopping, metric_name=METRIC, maximize=True))
     if progress:
         callbacks.append(_Tell(progress, recipe.trees))
-    own = {"random_state": seed, "n_jobs": threads or usable_cpus(), "eval_metric": METRIC, "callbacks": callbacks}
+    threads = threads or usable_cpus()
+    own = {"random_state": seed, "n_jobs": threads, "eval_metric": METRIC}
     ranker = xgb.XGBRanker(**cast(Any, {**recipe.arguments(), **own}))
     # Scoring the validation queries costs about a seventh of a tree: not where nobody looks.
     watched = vali if stopping or progress else None
+    history: dict[str, Any] = {}
+    held = matrices(
+        train,
+        watched,
+        max_bin=ranker.max_bin,
+        threads=threads,
+        hist=ranker.tree_method in ("hist", "auto"),
+        budget=memory_budget,
+        say=say,
+    )
     try:
-        ranker.fit(
-            train.features,
-            train.relevance,
-            group=train.group_sizes,
-            eval_set=[(watched.features, watched.relevance)] if watched else None,
-            eval_group=[watched.group_sizes] if watched else None,
-        )
+        with held as (matrix, against):
+            booster = xgb.train(
+                ranker.get_xgb_params(),
+                matrix,
+                recipe.trees,
+                evals=[(against, "validation_0")] if against is not None else None,
+                evals_result=history,
+                verbose_eval=False,
+                callbacks=callbacks,
+            )
     except XGBoostError as error:
         raise FitError(f"recipe {recipe.name} on {train.count} queries: {refusal(error, recipe.parameters)}") from error
+    return _fitted(ranker, booster, history)
+
+
+def _fitted(ranker: xgb.XGBRanker, booster: xgb.Booster, history: Any) -> xgb.XGBRanker:
+    """The estimator as its own `fit` leaves it, which takes arrays only and no matrix."""
+    cast(Any, ranker).load_model(booster.save_raw("ubj"))
+    ranker.evals_result_ = history
     return ranker
 
 

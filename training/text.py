@@ -79,7 +79,7 @@ def pieces(
         raise unreadable(path, error) from None
 
 
-def _whole_lines(path: Path, raw: BufferedReader, piece_bytes: int) -> Iterator[tuple[bytes, int]]:
+def _whole_lines(path: Path, raw: BufferedReader[io.FileIO], piece_bytes: int) -> Iterator[tuple[bytes, int]]:
     source = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
     line, rest = 1, b""
     while True:
@@ -102,7 +102,7 @@ def _whole_lines(path: Path, raw: BufferedReader, piece_bytes: int) -> Iterator[
         yield rest + b"\n", line
 
 
-def _fill(source: BufferedReader | gzip.GzipFile, size: int) -> tuple[bytes, Exception | None]:
+def _fill(source: BufferedReader[io.FileIO] | gzip.GzipFile, size: int) -> tuple[bytes, Exception | None]:
     """Up to `size` bytes; what was read before the damage, and the damage, of a broken gzip stream."""
     chunks: list[bytes] = []
     while size > 0:

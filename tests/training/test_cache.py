@@ -81,9 +81,7 @@ def test_short_files_are_not_kept(cache: DataCache, text: Path):
 
 
 @pytest.mark.parametrize("recent", [0.0, 1e9], ids=["by its times", "by its digest"])
-def test_a_changed_file_is_read_again(
-    cache: DataCache, text: Path, recent: float, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_changed_file_is_read_again(cache: DataCache, text: Path, recent: float, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_UNCERTAIN_SECONDS", recent)
     before = text.stat()
     read_split(text, cache=cache)
