@@ -27,6 +27,10 @@ Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in total (compressed bytes, for a .gz file)."""
 
 
+COMPILED_FROM = 32 * 10**6
+"""Bytes of text from which the compiled parser pays."""
+
+
 def read_split(
     path: Path,
     *,
@@ -68,9 +72,10 @@ def _read(
     path: Path, rules: Rules, sink: Sink, texts: Iterator[tuple[bytes, int, int]], progress: Progress | None
 ) -> Queries:
     total, width, widest, any_row = size_of(path), rules.width, 0, False
+    compiled = total >= COMPILED_FROM
     try:
         for text, line, done in texts:
-            rows = _parse(path, line, text, rules)
+            rows = _parse(path, line, text, rules, compiled)
             if len(rows.relevance):
                 any_row, widest = True, max(widest, rows.features.shape[1])
                 sink.append(rows, min(done, total) / total)
@@ -87,11 +92,18 @@ def _read(
         raise DataError(path, None, "the rows do not fit into memory; read fewer queries at a time") from None
 
 
-def _parse(path: Path, first_line: int, text: bytes, rules: Rules) -> Rows:
+def _parse(path: Path, first_line: int, text: bytes, rules: Rules, compiled: bool) -> Rows:
     try:
-        return parse(text, rules)
+        return (_parse_compiled(text, rules) if compiled else None) or parse(text, rules)
     except BadLine as error:
         raise DataError(path, first_line + error.line, error.reason) from None
+
+
+def _parse_compiled(text: bytes, rules: Rules) -> Rows | None:
+    # Here, because to import and compile it takes longer than to read a small file without.
+    from training.kernel import parse_compiled  # noqa: PLC0415
+
+    return parse_compiled(text, rules)
 
 
 def read_fold(
