@@ -15,7 +15,7 @@ import xgboost as xgb
 from xgboost.callback import EarlyStopping, TrainingCallback
 from xgboost.core import XGBoostError
 
-from training.matrix import Say, matrices
+from training.matrix import Matrices, Say, matrices
 from training.queries import Queries
 from training.recipe import Recipe, RecipeError, load_recipe, refusal
 
@@ -83,26 +83,30 @@ def fit(
         say=say,
     )
     try:
-        with held as (matrix, against):
-            booster = xgb.train(
-                ranker.get_xgb_params(),
-                matrix,
-                recipe.trees,
-                evals=[(against, "validation_0")] if against is not None else None,
-                evals_result=history,
-                verbose_eval=False,
-                callbacks=callbacks,
-            )
+        with held as data:
+            model = _grown(ranker, data, recipe.trees, callbacks, history)
     except XGBoostError as error:
         raise FitError(f"recipe {recipe.name} on {train.count} queries: {refusal(error, recipe.parameters)}") from error
-    return _fitted(ranker, booster, history)
-
-
-def _fitted(ranker: xgb.XGBRanker, booster: xgb.Booster, history: Any) -> xgb.XGBRanker:
-    """The estimator as its own `fit` leaves it, which takes arrays only and no matrix."""
-    cast(Any, ranker).load_model(booster.save_raw("ubj"))
+    # The estimator as its own `fit` leaves it, which takes arrays only and no matrix.
+    cast(Any, ranker).load_model(model)
     ranker.evals_result_ = history
     return ranker
+
+
+def _grown(
+    ranker: xgb.XGBRanker, data: Matrices, trees: int, callbacks: list[TrainingCallback], history: dict[str, Any]
+) -> bytearray:
+    """The saved booster, as the booster itself would hold on to the data."""
+    booster = xgb.train(
+        ranker.get_xgb_params(),
+        data.train,
+        trees,
+        evals=[(data.watched, "validation_0")] if data.watched is not None else None,
+        evals_result=history,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    return booster.save_raw("ubj")
 
 
 def model_bytes(ranker: xgb.XGBRanker) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, cast
 
 import numba
@@ -59,10 +60,11 @@ def _parts(text: bytes) -> list[bytes]:
     """Whole lines, in about as many parts as there are threads."""
     cuts = {text.find(b"\n", len(text) * part // _THREADS) + 1 for part in range(1, _THREADS)} - {0}
     edges = sorted({0, *cuts, len(text)})
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)] or [b""]
+    return [text[start:end] for start, end in pairwise(edges)] or [b""]
 
 
-def _fill_lines(
+# One loop, because calls between its parts cost what it saves.
+def _fill_lines(  # noqa: PLR0911, PLR0912, PLR0915, PLR0917
     text: NDArray[np.uint8],
     features: NDArray[np.float32],
     relevance: NDArray[np.int32],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ def choose(train: Queries, watched: Queries | None, budget: int | None, *, hist:
     )
 
 
+@dataclass
+class Matrices:
+    """What to train on, and what to watch meanwhile. Keep no other reference to either."""
+
+    train: xgb.DMatrix
+    watched: xgb.DMatrix | None
+
+
 @contextmanager
 def matrices(
     train: Queries,
@@ -87,8 +96,8 @@ def matrices(
     budget: int | None = None,
     folder: Path | None = None,
     say: Say | None = None,
-) -> Generator[tuple[xgb.DMatrix, xgb.DMatrix | None]]:
-    """The training matrix, and that of queries to watch, to be used inside the block only.
+) -> Generator[Matrices]:
+    """The training matrix, and that of queries to watch. No booster that was trained on them may outlive the block.
 
     Args:
         hist: whether the tree method is `hist`, which all but `DMatrix` need.
@@ -101,14 +110,25 @@ def matrices(
     form = choose(train, watched, budget, hist=hist)
     if say and budget is not None:
         say(form.reason)
-    if not hist:
-        yield _plain(train, threads), _plain(watched, threads) if watched is not None else None
-        return
     with tempfile.TemporaryDirectory(prefix="podium-bins-", dir=folder) if form.external else nullcontext() as files:
-        matrix = _binned(train, max_bin, threads) if files is None else _filed(train, max_bin, threads, Path(files))
-        yield matrix, _binned(watched, max_bin, threads, matrix) if watched is not None else None
-        # Its files have to be closed before they are removed.
-        del matrix
+        held = _made(train, watched, max_bin, threads, hist=hist, files=files)
+        try:
+            yield held
+        except BaseException as error:
+            # What failed inside has them among its variables, and XGBoost's files must be closed before they go.
+            traceback.clear_frames(error.__traceback__)
+            raise
+        finally:
+            vars(held).clear()
+
+
+def _made(
+    train: Queries, watched: Queries | None, max_bin: int | None, threads: int | None, *, hist: bool, files: str | None
+) -> Matrices:
+    if not hist:
+        return Matrices(_plain(train, threads), _plain(watched, threads) if watched is not None else None)
+    matrix = _binned(train, max_bin, threads) if files is None else _filed(train, max_bin, threads, Path(files))
+    return Matrices(matrix, _binned(watched, max_bin, threads, matrix) if watched is not None else None)
 
 
 def _plain(queries: Queries, threads: int | None) -> xgb.DMatrix:

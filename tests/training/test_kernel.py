@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,14 +147,15 @@ def test_large_files_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_small_files_do_not_wait_for_it(tmp_path: Path):
     path = tmp_path / "train.txt"
     path.write_bytes(TWO)
-    code = f"import sys; from training.letor import read_split; from pathlib import Path; read_split(Path({str(path)!r}));"
-    subprocess.run([sys.executable, "-c", code + "assert 'numba' not in sys.modules"], cwd=ROOT, check=True)
+    code = "import sys; from training.letor import read_split; from pathlib import Path; read_split(Path(sys.argv[1]));"
+    code += "assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True)
 
 
 def test_without_a_folder_for_machine_code_it_compiles_anyway(monkeypatch: pytest.MonkeyPatch):
-    real = kernel.numba.njit
+    real: Any = kernel.numba.njit
 
-    def njit(**options: bool):
+    def njit(**options: Any) -> object:
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)

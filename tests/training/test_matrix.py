@@ -5,7 +5,9 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from training import matrix as module
 from training.cache import DataCache
 from training.fit import fit, model_bytes
 from training.letor import read_split
-from training.matrix import BESIDES, Batches, MemoryBudgetError, choose, matrices
+from training.matrix import BESIDES, Batches, Form, MemoryBudgetError, choose, matrices
 from training.queries import Queries
 from training.recipe import Recipe
 from training.synthetic import write_synthetic
@@ -28,9 +30,9 @@ STOPPING = Recipe("stopping", {"n_estimators": 60, "early_stopping_rounds": 3})
 
 @pytest.fixture
 def external(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small data is like large data: in batches of 64 rows, and nothing of it fits."""
+    """Small data is like large data: in batches of 64 rows, which go to files."""
     monkeypatch.setattr(module, "BATCH_ROWS", 64)
-    monkeypatch.setattr(module, "IN_MEMORY", 1e9)
+    monkeypatch.setattr(module, "choose", lambda *_, **__: Form(True, "so that it is tested"))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "train.txt"
 
 
-def model(queries: Queries, recipe: Recipe = RECIPE, vali: Queries | None = None, **options: int) -> bytes:
+def model(queries: Queries, recipe: Recipe = RECIPE, vali: Queries | None = None, **options: Any) -> bytes:
     return model_bytes(fit(queries, vali, recipe, seed=3, **options))
 
 
@@ -55,6 +57,7 @@ def test_fresh_and_cached_data_make_the_same_bytes_on_any_number_of_threads(text
 IN_A_PROCESS = """
 import hashlib, sys
 from pathlib import Path
+from typing import Any
 from tests.training.test_matrix import RECIPE
 from training import matrix
 from training.cache import DataCache
@@ -93,10 +96,11 @@ def test_files_make_the_same_bytes_as_memory(recipe: Recipe, tmp_path: Path, mon
         return found
 
     monkeypatch.setattr(module, "_filed", spy)
-    # Watched queries are held in memory, so they must not need what this test made of it.
-    outside = model(train, recipe, vali if recipe is STOPPING else None, memory_budget=10**18)
+    outside = model(train, recipe, vali)
     assert made == [xgb.ExtMemQuantileDMatrix]
+    monkeypatch.setattr(module, "choose", choose)
     assert outside == model(train, recipe, vali)
+    assert made == [xgb.ExtMemQuantileDMatrix]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,20 +171,24 @@ def test_batches_are_whole_queries_and_all_of_them(tmp_path: Path, monkeypatch: 
     batches = Batches(queries, tmp_path)
     for _ in range(2):
         seen: list[dict[str, np.ndarray]] = []
-        while batches.next(lambda **data: seen.append(data)):
+
+        def take(into: list[dict[str, np.ndarray]] = seen, **data: np.ndarray) -> None:
+            into.append(data)
+
+        while batches.next(take):
             pass
         batches.reset()
         np.testing.assert_array_equal(np.concatenate([each["data"] for each in seen]), queries.features)
         np.testing.assert_array_equal(np.concatenate([each["label"] for each in seen]), queries.relevance)
         number = np.concatenate([each["qid"] for each in seen])
         np.testing.assert_array_equal(queries.qids[number], queries.row_qids())
-        assert all(set(a["qid"]).isdisjoint(b["qid"]) for a, b in zip(seen, seen[1:], strict=False))
+        assert all(set(a["qid"]).isdisjoint(b["qid"]) for a, b in pairwise(seen))
         assert all(len(each["label"]) for each in seen)
 
 
 @pytest.mark.usefixtures("external")
 def test_files_go_where_they_are_told_and_are_removed(tmp_path: Path):
-    with pytest.raises(KeyboardInterrupt), matrices(tiny_queries(60), budget=10**18, folder=tmp_path):
+    with pytest.raises(KeyboardInterrupt), matrices(tiny_queries(60), folder=tmp_path):
         assert [path.name for folder in tmp_path.iterdir() for path in folder.iterdir()]
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
