@@ -45,21 +45,25 @@ class Form:
     reason: str
 
 
-def choose(train: Queries, watched: Queries | None, budget: int | None, *, hist: bool = True) -> Form:
+def choose(
+    train: Queries, watched: Queries | None, budget: int | None, *, hist: bool = True, max_bin: int | None = None
+) -> Form:
     """In memory where the budget allows it, else in files. Raises MemoryBudgetError where neither keeps to it."""
     if budget is None:
         return Form(False, "no memory budget was given: the training matrix is held in memory")
+    # More than 256 bins take two bytes a value instead of one.
+    bins = 2 if (max_bin or 256) > 256 else 1
     matrix = train.features.nbytes
     shared = BESIDES + sum(_held(queries) for queries in (train, watched) if queries is not None)
-    shared += int(IN_MEMORY * watched.features.nbytes) if watched is not None else 0
-    inside = int((IN_MEMORY if hist else PLAIN) * matrix) + shared
+    shared += int(bins * IN_MEMORY * watched.features.nbytes) if watched is not None else 0
+    inside = int((bins * IN_MEMORY if hist else PLAIN) * matrix) + shared
     if inside <= budget:
         return Form(
             False,
             f"training needs about {show_size(inside)}, within the memory budget of {show_size(budget)}: "
             "the training matrix is held in memory",
         )
-    outside = int(EXTERNAL * matrix) + shared
+    outside = int(bins * EXTERNAL * matrix) + shared
     if not hist:
         raise MemoryBudgetError(
             f"training needs about {show_size(inside)}, more than the memory budget of {show_size(budget)}, and only "
@@ -107,7 +111,7 @@ def matrices(
 
     Raises MemoryBudgetError.
     """
-    form = choose(train, watched, budget, hist=hist)
+    form = choose(train, watched, budget, hist=hist, max_bin=max_bin)
     if say and budget is not None:
         say(form.reason)
     with tempfile.TemporaryDirectory(prefix="podium-bins-", dir=folder) if form.external else nullcontext() as files:

@@ -29,7 +29,7 @@ from sklearn.metrics import ndcg_score
 from tests.conftest import ROOT
 from training import matrix
 from training.cache import DataCache
-from training.fit import fit, model_bytes
+from training.fit import fit, model_bytes, usable_cpus
 from training.letor import read_split
 from training.matrix import Form
 from training.ndcg import ndcg
@@ -103,12 +103,12 @@ def overhead(queries: Queries) -> dict[str, Any]:
     """Seconds of `fit` and of the two calls that it comes down to; the models must be equal."""
     ours: list[float] = []
     bare: list[float] = []
-    parameters = {**RECIPE.arguments(), "nthread": os.cpu_count(), "seed": 0}
-    trees = int(parameters.pop("n_estimators"))
+    parameters = {**RECIPE.arguments(), "nthread": usable_cpus(), "seed": 0}
+    del parameters["n_estimators"]
 
     def plain() -> xgb.Booster:
         data = xgb.QuantileDMatrix(queries.features, queries.relevance, group=queries.group_sizes)
-        return xgb.train(parameters, data, trees)
+        return xgb.train(parameters, data, RECIPE.trees)
 
     model = model_bytes(fit(queries, None, RECIPE))
     if bytes(plain().save_raw("ubj")) != model:

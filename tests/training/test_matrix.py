@@ -164,6 +164,12 @@ def test_watched_queries_count(tmp_path: Path):
     assert choose(train, vali, BESIDES + int(2 * train.features.nbytes)).external
 
 
+def test_many_bins_take_twice_as_much(tmp_path: Path):
+    train = mapped(held(100_000), tmp_path / "train")
+    budget = BESIDES + int(1.5 * module.IN_MEMORY * train.features.nbytes)
+    assert [choose(train, None, budget, max_bin=bins).external for bins in (None, 256, 257)] == [False, False, True]
+
+
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 1000])
 def test_batches_are_whole_queries_and_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int):
     monkeypatch.setattr(module, "BATCH_ROWS", rows)
