@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from training.queries import Queries
 from training.sizes import show_size
 
-# Measured peaks of anonymous memory while binning and training, as multiples of the float32 matrix, rounded up; and
-# what the libraries and the trees take besides (`python -m tests.bench.training memory`).
-IN_MEMORY, EXTERNAL, BESIDES = 1.15, 0.6, 400 * 10**6
+# Peaks of anonymous memory while binning and training, as multiples of the float32 matrix, and what the process takes
+# besides, whatever the data. Above all that was measured with 136 features and 256 bins: 174, 435 and 855 MB in memory
+# and 174, 266 and 300 MB from files, for 163, 544 and 1,211 MB (`python -m tests.bench.training memory`).
+IN_MEMORY, EXTERNAL, BESIDES = 0.75, 0.3, 400 * 10**6
 PLAIN = 4.5
 """Of `DMatrix`, which the tree methods other than `hist` need."""
 BATCH_ROWS = 65_536

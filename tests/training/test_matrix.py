@@ -147,7 +147,7 @@ def test_the_choice_and_its_reason(
 
 def test_what_is_held_already_counts(tmp_path: Path):
     in_memory = held(250_000)
-    budget = BESIDES + int(1.5 * in_memory.features.nbytes)
+    budget = BESIDES + int(1.2 * in_memory.features.nbytes)
     assert not choose(mapped(in_memory, tmp_path / "features"), None, budget).external
     with pytest.raises(MemoryBudgetError, match="or let the data be cached"):
         choose(in_memory, None, budget)
@@ -161,7 +161,7 @@ def test_watched_queries_count(tmp_path: Path):
     assert not choose(train, None, budget).external
     with pytest.raises(MemoryBudgetError):
         choose(train, vali, BESIDES + train.features.nbytes)
-    assert choose(train, vali, BESIDES + int(2 * train.features.nbytes)).external
+    assert choose(train, vali, BESIDES + int(1.2 * train.features.nbytes)).external
 
 
 def test_many_bins_take_twice_as_much(tmp_path: Path):
