@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from training.cache import DataCache
 from training.parse import MAX_WIDTH, BadLine, Rows, Rules, parse
 from training.queries import Fold, Queries, concat
 from training.rows import InMemory, Sink
-from training.text import PIECE_BYTES, DataError, digested, pieces, size_of
+from training.text import PIECE_BYTES, DataError, ahead, digested, pieces, size_of
 
 __all__ = ["DataError", "Fold", "Progress", "Queries", "concat", "read_fold", "read_split"]
 
@@ -57,8 +58,8 @@ def read_split(
         return _read(path, rules, InMemory(), pieces(path, piece_bytes), progress)
 
     def read(sink: Sink) -> tuple[Queries, str]:
-        with digested(path) as file:
-            queries = _read(path, rules, sink, pieces(path, piece_bytes, file), progress)
+        with digested(path) as file, closing(ahead(pieces(path, piece_bytes, file))) as texts:
+            queries = _read(path, rules, sink, texts, progress)
             return queries, file.sha256.hexdigest()
 
     # The name's ending tells whether the file is packed.

@@ -6,7 +6,8 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,15 @@ def pieces(
                 yield text, line, raw.tell()
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def ahead(texts: Iterator[tuple[bytes, int, int]]) -> Generator[tuple[bytes, int, int]]:
+    """The same, the next piece being read and hashed while the last one is used. Close it when it is left early."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, texts, None)
+        while (piece := following.result()) is not None:
+            following = pool.submit(next, texts, None)
+            yield piece
 
 
 def _whole_lines(path: Path, raw: BufferedReader[io.FileIO], piece_bytes: int) -> Iterator[tuple[bytes, int]]:

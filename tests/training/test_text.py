@@ -1,10 +1,11 @@
 import gzip
 import hashlib
+import threading
 from pathlib import Path
 
 import pytest
 
-from training.text import DataError, digested, pieces, size_of
+from training.text import DataError, ahead, digested, pieces, size_of
 
 LINES = b"".join(b"line %d\n" % number for number in range(1000))
 
@@ -29,3 +30,24 @@ def test_what_is_not_there_is_said(tmp_path: Path):
     for look in (digested, size_of, lambda path: next(pieces(path))):
         with pytest.raises(DataError, match="there is no such file"):
             look(tmp_path / "none")
+
+
+def test_reading_ahead_gives_the_same_and_the_same_error(tmp_path: Path):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(LINES)[:-4])
+    plain: list[object] = []
+    threaded: list[object] = []
+    for texts, found in ((pieces(path, 100), plain), (ahead(pieces(path, 100)), threaded)):
+        with pytest.raises(DataError, match="truncated here"):
+            found.extend(texts)
+    assert plain == threaded != []
+
+
+def test_reading_ahead_can_be_left(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(LINES)
+    texts = ahead(pieces(path, 100))
+    next(texts)
+    before = threading.active_count()
+    texts.close()
+    assert threading.active_count() == before - 1
