@@ -10,7 +10,7 @@ from pathlib import Path
 from service.client import ClientError
 from service.errors import BundleError
 from service.location import RegistryError
-from training import commands, crossval, demo, job, report, sagemaker, tune
+from training import commands, crossval, demo, job, kept, report, sagemaker, tune
 from training.job_errors import JobError
 from training.mslr import HOW_TO_GET
 from training.runs import RunError
@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
     crossval.add_arguments(add("crossval", crossval.run, "cross-validate a recipe by query"))
 
+    kept.add_arguments(add("cache", kept.run, "list the data that was kept for faster reading, or remove it"))
     tune.add_arguments(add("tune", tune.run, "search a recipe, and judge it on queries that the search never saw"))
     job.add_arguments(add("train", job.run, "what a SageMaker training job runs: from /opt/ml to /opt/ml"))
     report.add_arguments(add("report", report.run, "say whether a model is better, on a page and for a pull request"))

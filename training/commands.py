@@ -16,6 +16,7 @@ from service.schema import FeatureSchema
 from training import console, distributed
 from training.evaluate import Evaluation, evaluate
 from training.fit import fit, model_bytes
+from training.kept import user_cache
 from training.letor import read_fold
 from training.mslr import feature_names
 from training.publish import check_name, first_queries, publish
@@ -24,7 +25,8 @@ from training.recipe import DEFAULT, Recipe, load_recipe
 from training.runs import Run, RunError, describe, open_run, run_folder, save_run
 from training.sample import SampleUnavailable, cache_folder, sample_folder
 from training.show import model_lines, run_lines
-from training.synthetic import synthetic_fold, write_fold
+from training.sizes import size_argument
+from training.synthetic import synthetic_fold, write_fold, write_synthetic
 
 RUNS = Path(".podium/runs")
 SAMPLE = "sample"
@@ -40,6 +42,12 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="default: all CPUs that the process may use")
+    parser.add_argument(
+        "--memory-budget",
+        type=size_argument,
+        metavar="SIZE",
+        help="such as 4GB: where training needs more, its matrix goes to files (same model, slower)",
+    )
     parser.add_argument("--name", help="the model's name (default: mslr for 136 features, else ranker)")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"where runs are kept (default: {RUNS})")
 
@@ -57,6 +65,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-relevance", type=int, metavar="N", help="largest label (default: 4 for 136 features, else 31)"
     )
     parser.add_argument("--allow-missing", action="store_true", help="an index that is left out is a missing value")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="read large files again, into memory (see `python -m training cache`)"
+    )
 
 
 def add_registry_argument(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +100,7 @@ def sample_or_synthetic() -> tuple[Path, bool]:
 
 def synthetic(args: argparse.Namespace) -> int:
     """Writes MSLR-shaped text and prints its folder."""
-    fold = synthetic_fold(seed=args.seed, queries=args.queries, width=args.width, missing=args.missing)
-    write_fold(fold, args.out, gz=args.gz)
+    write_synthetic(args.out, seed=args.seed, queries=args.queries, width=args.width, missing=args.missing, gz=args.gz)
     sys.stdout.write(f"{args.out}\n")
     return 0
 
@@ -189,6 +199,8 @@ def _grown(args: argparse.Namespace, recipe: Recipe, train: Queries, vali: Queri
             seed=args.seed,
             threads=args.threads,
             progress=lambda done, total, _: tell(done, total),
+            memory_budget=args.memory_budget,
+            say=console.messages().print,
         )
     return model_bytes(ranker)
 
@@ -230,6 +242,7 @@ def read_data(args: argparse.Namespace, run: Run | None = None) -> Fold:
             max_relevance=args.max_relevance,
             allow_missing=args.allow_missing,
             progress=tell,
+            cache=None if args.no_cache else user_cache(),
         )
 
 

@@ -14,9 +14,10 @@ import xgboost as xgb
 from xgboost.callback import TrainingCallback
 from xgboost.core import XGBoostError
 
+from training.matrix import Matrices, Say, matrices
 from training.queries import Queries
 from training.recipe import Recipe, RecipeError, load_recipe, refusal
-from training.segments import METRIC, Progress, Save, Tell, early_stopping, grow
+from training.segments import METRIC, WATCHED, Progress, Save, Tell, early_stopping, grow
 
 __all__ = [
     "METRIC",
@@ -48,13 +49,19 @@ def fit(
     progress: Progress | None = None,
     resume: bytes | None = None,
     save: Save | None = None,
+    memory_budget: int | None = None,
+    say: Say | None = None,
 ) -> xgb.XGBRanker:
     """An `XGBRanker` fitted to `train`, on `threads` threads (all the CPUs that this process may use).
 
     Validation queries only tell when to stop, and only if the recipe asks for early stopping; without them it grows
     all its trees. They are watched by XGBoost's `ndcg@10-`, in which blank queries count 0.
 
+    With a `memory_budget` in bytes, data whose training takes more is trained on from files, to the same model; `say`
+    is told what was chosen.
+
     Raises:
+        MemoryBudgetError: not even that keeps to the budget.
         FitError: no query has documents to tell apart, widths differ, or XGBoost refuses the data.
         RecipeError: XGBoost refuses a value of the recipe.
     """
@@ -65,28 +72,69 @@ def fit(
     stopping = recipe.early_stopping_rounds if vali is not None else None
     # Scoring the validation queries costs about a seventh of a tree: not where nobody looks.
     watched = vali if stopping or progress else None
-    own = {"random_state": seed, "n_jobs": threads or usable_cpus(), "eval_metric": METRIC}
+    threads = threads or usable_cpus()
+    own = {"random_state": seed, "n_jobs": threads, "eval_metric": METRIC}
     ranker = xgb.XGBRanker(**cast(Any, {**recipe.arguments(), **own}))
+    held = matrices(
+        train,
+        watched,
+        max_bin=ranker.max_bin,
+        threads=threads,
+        hist=ranker.tree_method in ("hist", "auto"),
+        budget=memory_budget,
+        say=say,
+    )
+    history: dict[str, Any] = {}
     try:
-        if recipe.segment_trees is None:
-            _fit_at_once(ranker, train, watched, trees=recipe.trees, stopping=stopping, progress=progress)
-            return ranker
-        model = grow(
-            ranker.get_xgb_params(),
-            train,
-            watched,
-            trees=recipe.trees,
-            segment_trees=recipe.segment_trees,
-            seed=seed,
-            stopping=stopping,
-            progress=progress,
-            resume=resume,
-            save=save,
-        )
+        with held as data:
+            if recipe.segment_trees is None:
+                model = _grown(ranker, data, recipe.trees, stopping=stopping, progress=progress, history=history)
+            else:
+                model = grow(
+                    ranker.get_xgb_params(),
+                    data,
+                    trees=recipe.trees,
+                    segment_trees=recipe.segment_trees,
+                    seed=seed,
+                    stopping=stopping,
+                    progress=progress,
+                    resume=resume,
+                    save=save,
+                )
     except XGBoostError as error:
         raise FitError(f"recipe {recipe.name} on {train.count} queries: {refusal(error, recipe.parameters)}") from error
+    # The estimator as its own `fit` leaves it, which takes arrays only and no matrix.
     cast(Any, ranker).load_model(bytearray(model))
+    if history:
+        ranker.evals_result_ = history
     return ranker
+
+
+def _grown(
+    ranker: xgb.XGBRanker,
+    data: Matrices,
+    trees: int,
+    *,
+    stopping: int | None,
+    progress: Progress | None,
+    history: dict[str, Any],
+) -> bytes:
+    """The saved booster, as the booster itself would hold on to the data."""
+    callbacks: list[TrainingCallback] = []
+    if stopping:
+        callbacks.append(early_stopping(stopping))
+    if progress:
+        callbacks.append(Tell(progress, trees))
+    booster = xgb.train(
+        ranker.get_xgb_params(),
+        data.train,
+        trees,
+        evals=[(data.watched, WATCHED)] if data.watched is not None else None,
+        evals_result=history,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    return bytes(booster.save_raw("ubj"))
 
 
 def model_bytes(ranker: xgb.XGBRanker) -> bytes:
@@ -109,30 +157,6 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _fit_at_once(
-    ranker: xgb.XGBRanker,
-    train: Queries,
-    watched: Queries | None,
-    *,
-    trees: int,
-    stopping: int | None,
-    progress: Progress | None,
-) -> None:
-    callbacks: list[TrainingCallback] = []
-    if stopping:
-        callbacks.append(early_stopping(stopping))
-    if progress:
-        callbacks.append(Tell(progress, trees))
-    ranker.set_params(callbacks=callbacks)
-    ranker.fit(
-        train.features,
-        train.relevance,
-        group=train.group_sizes,
-        eval_set=[(watched.features, watched.relevance)] if watched else None,
-        eval_group=[watched.group_sizes] if watched else None,
-    )
 
 
 def _check_data(train: Queries, vali: Queries | None) -> None:

@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     tree = Tree(args.root)
     try:
         hosts = tree.hosts()
-    except ConfigError as error:
-        return _failed(tree, str(error), exit_code(error))
+    except (ConfigError, OSError) as error:
+        return _failed(tree, _reason(error), exit_code(error))
     if hosts.world > 1 and worker_hosts() is None:
         return _supervised(tree, hosts)
     with terminations() as stop:

@@ -27,6 +27,8 @@ class Queries:
     """[queries], ascending, distinct."""
     offsets: NDArray[np.int64]
     """[queries + 1]; rows of query i are offsets[i]:offsets[i + 1]."""
+    known_sha256: str | None = None
+    """What `sha256` is, where whoever made this knows."""
 
     @classmethod
     def grouped(
@@ -72,6 +74,8 @@ class Queries:
     @cached_property
     def sha256(self) -> str:
         """Hex digest of the content; the same whatever file format or compression it was read from."""
+        if self.known_sha256 is not None:
+            return self.known_sha256
         digest = hashlib.sha256(f"podium queries 1 {self.rows} {self.width} {self.count}\n".encode())
         for array, dtype in (
             (self.qids, "<i8"),

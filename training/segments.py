@@ -14,7 +14,7 @@ from typing import Any
 import xgboost as xgb
 from xgboost.callback import EarlyStopping, TrainingCallback
 
-from training.queries import Queries
+from training.matrix import Matrices
 
 # The minus makes a blank query count 0 and not 1, so that it cannot be won without ranking anything.
 METRIC = "ndcg@10-"
@@ -54,8 +54,7 @@ def early_stopping(rounds: int, model: bytes = b"") -> EarlyStopping:
 
 def grow(
     parameters: Mapping[str, Any],
-    train: Queries,
-    watched: Queries | None,
+    data: Matrices,
     *,
     trees: int,
     segment_trees: int,
@@ -69,12 +68,12 @@ def grow(
 
     Args:
         parameters: as `XGBRanker.get_xgb_params` gives them.
+        data: made once for all segments, as binning takes as long as dozens of trees.
         resume: what `save` was given at the end of a segment, in this process or another.
     """
     model = resume or b""
     done = loaded(model).num_boosted_rounds() if model else 0
-    matrix = _matrix(train, parameters, None)
-    evals = [(_matrix(watched, parameters, matrix), WATCHED)] if watched else []
+    evals = [(data.watched, WATCHED)] if data.watched is not None else []
     while done < trees and not (model and stopping and _since_best(loaded(model)) >= stopping):
         callbacks: list[TrainingCallback] = []
         if stopping:
@@ -83,7 +82,7 @@ def grow(
             callbacks.append(Tell(progress, trees, done))
         booster = xgb.train(
             {**parameters, "random_state": segment_seed(seed, done // segment_trees)},
-            matrix,
+            data.train,
             min(segment_trees, trees - done),
             evals=evals,
             verbose_eval=False,
@@ -111,11 +110,3 @@ def loaded(model: bytes) -> xgb.Booster:
 def _since_best(booster: xgb.Booster) -> int:
     best = booster.attr("best_iteration")
     return 0 if best is None else booster.num_boosted_rounds() - 1 - int(best)
-
-
-def _matrix(queries: Queries, parameters: Mapping[str, Any], ref: xgb.DMatrix | None) -> xgb.DMatrix:
-    """As XGBRanker makes them, but once for all segments: binning takes as long as dozens of trees."""
-    about: dict[str, Any] = {"group": queries.group_sizes, "nthread": parameters.get("n_jobs")}
-    if parameters.get("tree_method") != "hist":
-        return xgb.DMatrix(queries.features, queries.relevance, **about)
-    return xgb.QuantileDMatrix(queries.features, queries.relevance, max_bin=parameters.get("max_bin"), ref=ref, **about)

@@ -2,13 +2,16 @@
 
 Documents have a hidden relevance that labels are cut from and that many columns show through noise, so that a
 trained ranker is clearly better than a random order; beyond that the numbers mean nothing.
+
+`synthetic_fold` makes arrays, `write_synthetic` text of any length in little memory.
 """
 
 from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -27,6 +30,7 @@ MIN_DOCUMENTS, MEDIAN_DOCUMENTS, MAX_DOCUMENTS = 10, 103, 300
 
 _MIN_QUERIES = 5
 _ROWS_A_WRITE = 4096
+_QUERIES_A_BLOCK = 1000
 
 Floats = NDArray[np.float64]
 
@@ -120,14 +124,39 @@ def synthetic_fold(seed: int = 0, queries: int = 200, width: int = 136, missing:
     `missing` is the share of values that become NaN. The same arguments give the same arrays. Raises ValueError
     for fewer than 5 queries, a width below 1 or a share outside [0, 1).
     """
+    _check(queries, width, missing)
+    rng = np.random.default_rng(seed)
+    return _split(_queries(rng, np.arange(1, queries + 1, dtype=np.int64), width, missing))
+
+
+def write_synthetic(
+    folder: Path, *, seed: int = 0, queries: int = 200, width: int = 136, missing: float = 0.0, gz: bool = False
+) -> None:
+    """Writes a fold of any size as text, a thousand queries at a time; raises ValueError as `synthetic_fold` does.
+
+    Up to a thousand queries are those of `synthetic_fold`. Beyond, each thousand has random numbers of its own, and
+    later query ids come first: the ids of real files do not ascend either.
+    """
+    _check(queries, width, missing)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _new_files(folder, ("train", "vali", "test"), gz) as files:
+        for block in reversed(range(0, queries, _QUERIES_A_BLOCK)):
+            rng = np.random.default_rng([seed, block] if block else seed)
+            qids = np.arange(block + 1, min(block + _QUERIES_A_BLOCK, queries) + 1, dtype=np.int64)
+            for (_, split), file in zip(_split(_queries(rng, qids, width, missing)).splits, files, strict=True):
+                _write(split, file)
+
+
+def _check(queries: int, width: int, missing: float) -> None:
     if queries < _MIN_QUERIES:
         raise ValueError(f"queries is {queries}, but three splits need at least {_MIN_QUERIES}")
     if width < 1:
         raise ValueError(f"width is {width}, but must be at least 1")
     if not 0 <= missing < 1:
         raise ValueError(f"missing is {missing}, but must be at least 0 and less than 1")
-    rng = np.random.default_rng(seed)
-    every = _queries(rng, np.arange(1, queries + 1, dtype=np.int64), width, missing)
+
+
+def _split(every: Queries) -> Fold:
     part = every.qids % 5
     return Fold(every.select((part >= 1) & (part <= 3)), every.select(part == 4), every.select(part == 0))
 
@@ -171,20 +200,28 @@ def write_fold(fold: Fold, folder: Path, gz: bool = False) -> None:
     Missing values are left out, so such a fold is read with `allow_missing`. Files appear whole or not at all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, split in fold.splits:
-        path = folder / (f"{name}.txt.gz" if gz else f"{name}.txt")
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with partial.open("wb") as file:
-                if gz:
-                    # No name and no time in the header: the same fold gives the same bytes.
-                    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                        _write(split, packed)
-                else:
-                    _write(split, file)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with _new_files(folder, [name for name, _ in fold.splits], gz) as files:
+        for (_, split), file in zip(fold.splits, files, strict=True):
+            _write(split, file)
+
+
+@contextmanager
+def _new_files(folder: Path, names: Sequence[str], gz: bool) -> Generator[list[BufferedIOBase]]:
+    """Files to write, which get their names `NAME.txt` or `NAME.txt.gz` when the block ends well."""
+    paths = [folder / (f"{name}.txt.gz" if gz else f"{name}.txt") for name in names]
+    asides = [path.with_name(f".{path.name}.{os.getpid()}") for path in paths]
+    try:
+        with ExitStack() as stack:
+            files: list[BufferedIOBase] = [stack.enter_context(aside.open("wb")) for aside in asides]
+            if gz:
+                # No name and no time in the header: the same fold gives the same bytes.
+                files = [stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)) for file in files]
+            yield files
+        for aside, path in zip(asides, paths, strict=True):
+            aside.replace(path)
+    finally:
+        for aside in asides:
+            aside.unlink(missing_ok=True)
 
 
 def _write(split: Queries, file: BufferedIOBase) -> None:

@@ -236,7 +236,7 @@ def test_no_file_and_no_permission_are_told_apart(tmp_path: Path):
 
 
 def test_an_endless_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("training.letor.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("training.text.MAX_LINE_BYTES", 1000)
     with pytest.raises(DataError, match=":3: a line of more than 1000 bytes"):
         read(tmp_path, TWO + b"1" * 2000, piece_bytes=64)
 

@@ -91,7 +91,8 @@ def test_a_finished_run_grows_nothing() -> None:
     _, kept = saved(recipe)
     parameters = {"objective": "rank:ndcg", "tree_method": "hist", "n_jobs": 1}
     last = kept[24]
-    assert grow(parameters, TRAIN, None, trees=24, segment_trees=7, seed=5, resume=last, save=refuse) == last
+    with matrices(TRAIN) as data:
+        assert grow(parameters, data, trees=24, segment_trees=7, seed=5, resume=last, save=refuse) == last
 
 
 def refuse(trees: int, model: bytes) -> None:

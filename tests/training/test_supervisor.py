@@ -219,7 +219,9 @@ def test_a_supervisor_that_is_stopped_stops_its_worker_and_the_job(number: signa
         worker = job.worker(SECOND)
         job.processes[SECOND].send_signal(number)
         codes = job.ended(within=NOTICED)
-        assert codes == {FIRST: 5, SECOND: 128 + number, THIRD: 5}, job.logs()
+        # SIGTERM is how a job is stopped, and that holds for all; anything else is one host's end.
+        others = 143 if number == signal.SIGTERM else 5
+        assert codes == {FIRST: others, SECOND: 128 + number, THIRD: others}, job.logs()
         assert gone(worker)
         assert all(f"host {SECOND}: its " in job.err(host) for host in (FIRST, THIRD))
 

@@ -1,5 +1,6 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import xgboost as xgb
 
 from training.letor import DataError, Fold, Queries, read_fold
 from training.ndcg import ndcg
-from training.synthetic import LABEL_SHARES, synthetic_fold, write_fold
+from training.synthetic import LABEL_SHARES, synthetic_fold, write_fold, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,39 @@ def test_a_written_fold_reads_back_equal(tmp_path: Path, gz: bool):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     write_fold(written, tmp_path, gz)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("gz", [False, True])
+def test_up_to_a_block_text_and_arrays_are_the_same(tmp_path: Path, gz: bool):
+    write_synthetic(tmp_path, seed=3, queries=10, width=7, gz=gz)
+    assert read_fold(tmp_path).sha256 == synthetic_fold(seed=3, queries=10, width=7).sha256
+
+
+def test_beyond_a_block_every_query_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("training.synthetic._QUERIES_A_BLOCK", 20)
+    write_synthetic(tmp_path, seed=3, queries=50, width=7)
+    fold = read_fold(tmp_path)
+    first, of_one = synthetic_fold(seed=3, queries=20, width=7), fold.train.select(fold.train.qids <= 20)
+    assert of_one.sha256 == first.train.sha256
+    assert np.concatenate([split.qids for _, split in fold.splits]).size == 50
+    rows = np.concatenate([split.features for _, split in fold.splits])
+    assert len(np.unique(rows, axis=0)) > 0.99 * len(rows)
+    lines = (tmp_path / "train.txt").read_text().splitlines()
+    assert [lines[0].split()[1], lines[-1].split()[1]] == ["qid:41", "qid:18"]
+
+
+def test_text_that_could_not_be_finished_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("training.synthetic._write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_synthetic(tmp_path, queries=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"queries": 4}, {"width": 0}, {"missing": 1.0}])
+def test_impossible_text_is_refused(tmp_path: Path, options: dict[str, Any]):
+    with pytest.raises(ValueError, match=r"at least|less than"):
+        write_synthetic(tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
 
 
 def test_text_looks_like_mslrs(tmp_path: Path):
