@@ -6,6 +6,7 @@ import xgboost as xgb
 
 from tests.training.tiny import tiny_queries
 from training.fit import fit, model_bytes
+from training.matrix import matrices
 from training.recipe import Recipe
 from training.segments import grow, segment_seed
 
