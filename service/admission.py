@@ -25,7 +25,7 @@ FIRST_SECONDS_PER_BYTE = 20e-9
 MEMORY = 0.98
 
 # Refused work is forgotten by half in a second: what was refused a while ago has come back or gone elsewhere.
-HALF_LIFE = 1.0
+HALF_LIFE = 2.0
 
 # An autoscaler has added capacity by then.
 MAX_RETRY_AFTER = 60
