@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve train-sagemaker-local test bench check format clean
+.PHONY: help demo serve train-sagemaker-local test bench bench-training check format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 30
@@ -22,6 +22,9 @@ test: venv-dev ## run all tests
 
 bench: venv-dev ## measure beside other servers (ONLY=ours,naive for a quick look, MODEL=<bundle> for yours)
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(MODEL),--model '$(MODEL)')
+
+bench-training: venv-dev ## measure reading, memory and training at the size of MSLR-WEB30K (ten minutes, 10 GB of disk)
+	@$(BIN)/python -m tests.bench.training
 
 check: venv-dev ## ruff, formatting, pyright strict, hadolint
 	@$(BIN)/ruff check .
