@@ -156,8 +156,8 @@ def randomisation_p(deltas: Doubles, seed: int = 0, flips: int = FLIPS) -> float
     moved = deltas[deltas != 0]
     if not moved.size:
         return 1.0
-    # Sums of the same numbers in another order differ in their last bits, and must count as ties.
-    observed = abs(float(moved.sum())) * (1 - 1e-12)
+    # Sums of the same numbers in another order differ by some last bits of the largest, and must count as ties.
+    observed = abs(float(moved.sum())) - 1e-12 * float(np.abs(moved).sum())
     if 2**moved.size <= flips:
         every = np.arange(2**moved.size, dtype=np.int64)[:, None] >> np.arange(moved.size) & 1
         return float((np.abs(_flipped(every, moved)) >= observed).mean())
