@@ -24,13 +24,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """How a setting is read, and the words for what it allows. `read` raises ValueError for anything else."""
+    """How a setting is read, and the words for what it allows; for all else `read` raises ValueError or KeyError."""
 
     read: Callable[[str], Any]
     allowed: str
 
 
-def _integer(low: int, high: int) -> Kind:
+def integer(low: int, high: int) -> Kind:
+    """A whole number, written in ASCII digits alone."""
+
     def read(text: str) -> int:
         # int() alone would take "1_000", " 8" and Arabic-Indic digits.
         if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
@@ -40,7 +42,8 @@ def _integer(low: int, high: int) -> Kind:
     return Kind(read, f"a whole number from {low} to {high}")
 
 
-def _choice(**values: Any) -> Kind:
+def choice(**values: Any) -> Kind:
+    """One of these words, each with what it stands for."""
     return Kind(values.__getitem__, " or ".join(values))
 
 
@@ -119,7 +122,7 @@ class Settings:
     )
     s3_timeout_seconds: int = _setting(
         10,
-        _integer(1, 300),
+        integer(1, 300),
         "The longest silence of an `s3://` registry, in connecting and in answering.",
         "S3 answers within 0.2 s; what is silent for ten will not go on, and another try will.",
     )
@@ -131,61 +134,61 @@ class Settings:
     )
     port: int = _setting(
         8000,
-        _integer(0, 65535),
+        integer(0, 65535),
         "The port to listen on; 0 takes a free one and logs it.",
         "Above 1024, so that no privilege is needed.",
     )
     max_items: int = _setting(
         2000,
-        _integer(1, 100_000),
+        integer(1, 100_000),
         "The most items a query may have.",
         "The longest query of MSLR-WEB30K has 1251 documents, and others wait while one is scored.",
     )
     max_body_bytes: int = _setting(
         8 << 20,
-        _integer(1024, 1 << 30),
+        integer(1024, 1 << 30),
         "The most bytes a request body may have.",
         "2000 items of 136 features at 20 characters a number are 5.4 MB; the rest is room for names.",
     )
     explain: bool = _setting(
         False,
-        _choice(on=True, off=False),
+        choice(on=True, off=False),
         "Whether a request may ask for contributions.",
         "Contributions cost many times what scores do, and other requests wait for them.",
     )
     explain_max_items: int = _setting(
         100,
-        _integer(1, 100_000),
+        integer(1, 100_000),
         "The most items a query with contributions may have.",
         "The whole process waits for one explained query, so it must be a short one.",
     )
     max_in_flight: int = _setting(
         128,
-        _integer(1, 100_000),
+        integer(1, 100_000),
         "The most requests that are read, waiting or scored at once; more are refused with 503.",
         "It bounds memory; at 100 items a query 128 are 0.2 s of work, so that bursts below capacity find room.",
     )
     max_queue_ms: int = _setting(
         250,
-        _integer(1, 600_000),
+        integer(1, 600_000),
         "The most milliseconds of work that a request may find before it; more is refused with 503.",
         "Longer queues add waiting and no throughput; whoever routes requests can send a refused one elsewhere.",
     )
     default_deadline_ms: int = _setting(
         10_000,
-        _integer(1, 86_400_000),
+        integer(1, 86_400_000),
         "The deadline of a request without X-Request-Deadline-Ms, from its arrival, body included.",
         "Nobody looks at a ranking that took longer, and a client that sends its body slower keeps a place of others.",
     )
     retry_after_seconds: int = _setting(
         2,
-        _integer(1, 3600),
+        integer(1, 3600),
         "The Retry-After of answers given while no model is ready.",
         "A start takes about as long; clients add their own jitter.",
     )
     log_level: str = _setting(
         "info",
-        _choice(debug="debug", info="info", warning="warning", error="error"),
+        choice(debug="debug", info="info", warning="warning", error="error"),
         "The least severe log lines to write.",
         "Probes and metrics log at debug, because they would be most of the lines.",
     )

@@ -5,33 +5,17 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
 from service.location import BadUri, s3_place
+from service.settings import Kind, choice, integer
 from training.job_errors import JobSettingsError
 
 PREFIX = "PODIUM_SAGEMAKER_"
 CONFIG = f"{PREFIX}CONFIG"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a setting is read, and the words for what it allows. `read` raises ValueError for anything else."""
-
-    read: Callable[[str], Any]
-    allowed: str
-
-
-def _integer(low: int, high: int) -> Kind:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
-            raise ValueError(text)
-        return int(text)
-
-    return Kind(read, f"a whole number from {low} to {high}")
 
 
 def _matching(pattern: str, allowed: str) -> Kind:
@@ -54,7 +38,7 @@ def _store(text: str) -> str:
 
 
 _KEY = _matching(r"[a-zA-Z0-9:/_-]{1,2048}", "the ARN or id of a KMS key")
-_ON_OFF = Kind({"on": True, "off": False}.__getitem__, "on or off")
+_ON_OFF = choice(on=True, off=False)
 
 
 def _setting(default: Any, kind: Kind, doc: str) -> Any:
@@ -89,21 +73,19 @@ class JobSettings:
     instance_type: str = _setting(
         "ml.m5.4xlarge", _matching(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "a type as ml.m5.4xlarge"), "the kind of machine"
     )
-    instance_count: int = _setting(1, _integer(1, 100), "how many machines")
-    volume_gb: int = _setting(30, _integer(1, 16384), "disk of each machine")
-    input_mode: str = _setting(
-        "File", Kind({"File": "File", "FastFile": "FastFile"}.__getitem__, "File or FastFile"), "how input gets there"
-    )
+    instance_count: int = _setting(1, integer(1, 100), "how many machines")
+    volume_gb: int = _setting(30, integer(1, 16384), "disk of each machine")
+    input_mode: str = _setting("File", choice(File="File", FastFile="FastFile"), "how input gets there")
     subnets: tuple[str, ...] = _setting((), _many(r"[-0-9a-zA-Z]{1,32}", "ids of subnets"), "of the VPC")
     security_groups: tuple[str, ...] = _setting(
         (), _many(r"[-0-9a-zA-Z]{1,32}", "ids of security groups"), "of the VPC"
     )
     volume_key: str | None = _setting(None, _KEY, "KMS key of the disks")
     output_key: str | None = _setting(None, _KEY, "KMS key of the results")
-    max_runtime_seconds: int = _setting(10_800, _integer(60, 2_419_200), "the job is stopped after that long")
+    max_runtime_seconds: int = _setting(10_800, integer(60, 2_419_200), "the job is stopped after that long")
     spot: bool = _setting(False, _ON_OFF, "spot instances: cheaper, and interrupted at times")
     max_wait_seconds: int | None = _setting(
-        None, _integer(60, 2_419_200), "spot only: runtime and waiting together (default: twice the runtime)"
+        None, integer(60, 2_419_200), "spot only: runtime and waiting together (default: twice the runtime)"
     )
     tags: tuple[str, ...] = _setting(
         (), _many(r"[\w\s.:/+@-]{1,128}=[\w\s.:/=+@-]{0,256}", "KEY=VALUE"), "tags of the job"

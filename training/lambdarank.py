@@ -38,19 +38,25 @@ def lambdarank_scores(
         raise NotMeasured(f"install it with {INSTALL}")
     with tempfile.TemporaryDirectory(prefix="podium-lambdarank-") as scratch:
         folder = Path(scratch)
-        for name, array in (
-            ("train", train.features),
-            ("relevance", train.relevance),
-            ("sizes", train.group_sizes),
-            ("test", test.features),
-        ):
-            np.save(folder / f"{name}.npy", array)
-        settings = {**PARAMETERS, "seed": seed, "num_threads": threads}
-        (folder / "settings.json").write_text(json.dumps({"parameters": settings, "trees": TREES}))
-        # Isolated: neither this folder's modules nor the user's settings may stand in for the foreign ones.
-        command = [python, "-I", WORKER, folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        arrays = {"features": train.features, "relevance": train.relevance, "sizes": train.group_sizes}
+        paths = {name: str(folder / f"{name}.npy") for name in (*arrays, "scored")}
+        for name, array in {**arrays, "scored": test.features}.items():
+            np.save(paths[name], array)
+        parameters = {**PARAMETERS, "seed": seed, "num_threads": threads}
+        scores = folder / "scores.npy"
+        job = {"parameters": parameters, "trees": TREES, "arrays": paths, "scores": str(scores)}
+        done = subprocess.run(
+            worker_command(python), input=json.dumps(job), capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise NotMeasured(f"LightGBM failed: {reason[:300]}")
-        return np.load(folder / "scores.npy").astype(np.float32)
+        if "error" in (answer := json.loads(done.stdout.splitlines()[-1])):
+            raise NotMeasured(f"LightGBM failed: {answer['error'][:300]}")
+        return np.load(scores)
+
+
+def worker_command(python: Path) -> list[str]:
+    """The process that trains LightGBM, by lines of JSON: a job in, an answer out (`training/lambdarank_worker.py`)."""
+    # Isolated: neither this folder's modules nor the user's settings may stand in for the foreign ones.
+    return [str(python), "-I", str(WORKER)]

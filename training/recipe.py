@@ -31,6 +31,8 @@ import numpy as np
 import xgboost as xgb
 from xgboost.core import XGBoostError
 
+from training import toml
+
 Value = bool | int | float | str
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -187,7 +189,7 @@ class Recipe:
 
 def recipe_names() -> list[str]:
     """The recipes that come with the project."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+    return toml.names(RECIPES)
 
 
 def load_recipe(name_or_path: str | Path = DEFAULT) -> Recipe:
@@ -196,18 +198,7 @@ def load_recipe(name_or_path: str | Path = DEFAULT) -> Recipe:
     Raises:
         RecipeError: there is none, it is not TOML, or it names what XGBRanker does not know.
     """
-    text = str(name_or_path)
-    path = Path(text) if text.endswith(".toml") else RECIPES / f"{text}.toml"
-    if not text.endswith(".toml") and text not in recipe_names():
-        near = nearest(text, recipe_names())
-        raise RecipeError(f"there is no recipe {text!r}{near}: there are {', '.join(recipe_names())}, or give a .toml")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
-    return _recipe(path, content)
+    return _recipe(*toml.load(name_or_path, RECIPES, "recipe", RecipeError))
 
 
 def _recipe(path: Path, content: Mapping[str, Any]) -> Recipe:

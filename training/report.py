@@ -6,6 +6,7 @@ Equal inputs give equal bytes: no clock is read.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--champion", metavar="RUN|MODEL", help="whom to compare with (default: XGBoost's defaults)")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the two files go (default: below {REPORTS})")
     parser.add_argument(
-        "--minimum", type=float, default=0.0, metavar="NDCG", help="smaller differences are called none"
+        "--minimum", type=_minimum, default=0.0, metavar="NDCG", help="smaller differences are called none"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the baselines and of the statistics")
     parser.add_argument("--threads", type=int, help="default: all CPUs that the process may use")
@@ -58,6 +59,16 @@ def run(args: argparse.Namespace) -> int:
     console.messages().print(found.comparison.verdict, *found.comparison.reasons, sep="\n", markup=False)
     sys.stdout.write(f"{folder / HTML}\n{folder / MARKDOWN}\n")
     return 0
+
+
+def _minimum(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no difference in NDCG: give a number from 0 to 1")
+    return found
 
 
 def _is_run(target: str) -> bool:

@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from service.manifest import canonical_json
+from training import toml
 from training.recipe import Recipe, Value, checked_parameters
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Space:
 
 def space_names() -> list[str]:
     """The spaces that come with the project."""
-    return sorted(path.stem for path in SPACES.glob("*.toml"))
+    return toml.names(SPACES)
 
 
 def load_space(name_or_path: str | Path = DEFAULT) -> Space:
@@ -134,17 +134,7 @@ def load_space(name_or_path: str | Path = DEFAULT) -> Space:
     Raises:
         SpaceError: there is none, it is not TOML, or not a search space.
     """
-    text = str(name_or_path)
-    path = Path(text) if text.endswith(".toml") else SPACES / f"{text}.toml"
-    if not text.endswith(".toml") and text not in space_names():
-        raise SpaceError(f"there is no search space {text!r}: there are {', '.join(space_names())}, or give a .toml")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpaceError(f"cannot read the search space {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path} is not TOML: {error}") from error
-    return _space(path, content)
+    return _space(*toml.load(name_or_path, SPACES, "search space", SpaceError))
 
 
 def _space(path: Path, content: Mapping[str, Any]) -> Space:

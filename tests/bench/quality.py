@@ -28,6 +28,7 @@ from tests.conftest import ROOT
 from tests.engines.environments import made_for, requirement
 from training import console
 from training.crossval import fold_members, read_qids
+from training.lambdarank import worker_command
 from training.letor import read_fold
 from training.ndcg import PerQuery, interval, ndcg
 from training.plan import Plan
@@ -41,7 +42,6 @@ from training.study import storage
 from training.tuning import Searches, XGBoost
 
 LIGHTGBM = Path(__file__).with_name("spaces") / "lightgbm.toml"
-WORKER = Path(__file__).with_name("lambdarank_worker.py")
 DATA = ROOT.parent / "shared" / "data"
 OURS = "XGBoost, searched"
 CHOSEN_HERE = "recipe mslr-small"
@@ -101,7 +101,7 @@ class LightGBM:
 @contextmanager
 def lightgbm(seed: int, threads: int) -> Generator[LightGBM]:
     """Raises NoEnvironment where LightGBM cannot be had."""
-    command = [made_for(requirement("lightgbm")), "-I", WORKER]
+    command = worker_command(made_for(requirement("lightgbm")))
     with (
         tempfile.TemporaryDirectory(prefix="podium-lightgbm-") as folder,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,

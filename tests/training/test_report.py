@@ -46,7 +46,6 @@ def test_a_bundle_with_the_data_named(run: Run, data: Path, tmp_path: Path, caps
         (["./nothing"], 3, "is no folder"),
         (["{run}", "--champion", "s3:/x"], 2, "s3:/x"),
         (["{run}", "--data", "none"], 2, "there is no such folder"),
-        (["{run}", "--minimum", "-1"], 2, "the minimum at least 0"),
         (["{run}", "--seed", "-1"], 2, "seed"),
     ],
 )
@@ -54,6 +53,13 @@ def test_refusals(run: Run, words: list[str], exit_code: int, message: str, caps
     assert main(["report", *(word.format(run=run.folder) for word in words)]) == exit_code
     assert message in capsys.readouterr().err
     assert not Path(".podium/reports").exists()
+
+
+@pytest.mark.parametrize("word", ["-1", "1.5", "nan", "much"])
+def test_a_minimum_that_is_no_difference(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", "./nothing", "--minimum", word])
+    assert f"{word} is no difference in NDCG" in capsys.readouterr().err
 
 
 def test_real_queries(mslr_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_spaces_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SpaceError, match="there is no search space 'smal': there are full, small"):
+    with pytest.raises(SpaceError, match=r"no search space 'smal' \(did you mean small\?\): there are full, small"):
         load_space("smal")
     with pytest.raises(SpaceError, match=r"cannot read the search space .*none\.toml: No such file"):
         load_space(tmp_path / "none.toml")
