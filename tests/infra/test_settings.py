@@ -46,11 +46,13 @@ def test_a_new_owner_is_told_each_command(stack: str) -> None:
         )
         if name:
             assert f"pulumi config set podium:{name} " in said[-1] or "github" in said[-1], said[-1]
-            given[name] = {**given.get(name, {}), **known[name]} if isinstance(known[name], dict) else known[name]
+            own: Any = known[name]
+            given[name] = {**given.get(name, {}), **own} if isinstance(own, dict) else own
             continue
         section = next(name for name in known if f"podium:{name}." in said[-1])
         assert "pulumi config set --path 'podium:" in said[-1] or "cluster." in said[-1]
-        given[section] = {**given.get(section, {}), **known[section]}
+        of_section: Any = known[section]
+        given[section] = {**given.get(section, {}), **of_section}
     assert read(given, stack) == read(values(stack), stack)
     assert 4 <= len(said) < 20
 
@@ -140,10 +142,11 @@ def test_unknown_stacks() -> None:
 
 def test_names_alone_are_believed_only_when_said() -> None:
     given = values("staging")
-    given["github"] = {"owner": "octo-org", "repository": "podium"}
+    github: dict[str, object] = {"owner": "octo-org", "repository": "podium"}
+    given["github"] = github
     with pytest.raises(SettingsError, match="gh api repos/OWNER/REPO"):
         read(given, "staging")
-    given["github"]["acceptNames"] = True
+    github["acceptNames"] = True
     assert read(given, "staging").github.accept_names
 
 
