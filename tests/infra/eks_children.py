@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.infra import wire
@@ -30,7 +30,7 @@ COREDNS_VERSION = "v1.12.4-eksbuild.1"
 # The arguments that the table accounts for: with any other, the children would be others.
 KNOWN = {
     "accessEntries", "authenticationMode", "autoMode", "clusterTags", "corednsAddonOptions", "createInstanceRole",
-    "deletionProtection", "enabledClusterLogTypes", "encryptionConfigKeyArn", "endpointPrivateAccess",
+    "createOidcProvider", "deletionProtection", "enabledClusterLogTypes", "encryptionConfigKeyArn", "endpointPrivateAccess",
     "endpointPublicAccess", "ipFamily", "kubernetesServiceIpAddressRange", "name", "privateSubnetIds",
     "publicAccessCidrs", "publicSubnetIds", "serviceRole", "skipDefaultNodeGroup", "skipDefaultSecurityGroups",
     "subnetIds", "tags", "upgradePolicy", "version", "vpcId",
@@ -43,7 +43,11 @@ Made = Mapping[str, Resource]
 
 @dataclass(frozen=True)
 class Child:
-    """A row: what is registered, below which other row, after which others."""
+    """A row: what is registered, below which other row, after which others.
+
+    Args:
+        properties: the arguments of the component that each of its inputs is made of.
+    """
 
     key: str
     type: str
@@ -52,15 +56,21 @@ class Child:
     below: str = ""
     after: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
+    properties: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
-def made(component: Request, urn: str, register: Callable[[Request], Resource]) -> dict[str, Any]:
+def made(
+    component: Request, urn: str, register: Callable[[Request], Resource], known: Mapping[str, Resource]
+) -> dict[str, Any]:
     """Registers the component's children, and returns its outputs.
 
     Raises:
         GraphError: if the component refuses the arguments, or the table does not know them.
     """
-    args = component.inputs
+    args = {**component.inputs}
+    if (role := component.references.get("serviceRole")) is not None:
+        # The component takes roles whole.
+        args["serviceRole"] = known[role].outputs
     for problem in problems(args):
         raise GraphError(f"{COMPONENT} {component.name}: {problem}")
     children: dict[str, Resource] = {}
@@ -78,12 +88,23 @@ def made(component: Request, urn: str, register: Callable[[Request], Resource]) 
                 protect=component.protect,
                 retain=component.retain,
                 dependencies=tuple(sorted({*component.dependencies, *after})),
+                property_dependencies=_dependencies(component, child),
                 # A component has none, and another provider needs none.
                 provider=component.providers.get("aws", "") if child.type.startswith("aws:") else "",
                 ignore_changes=child.ignores,
             )
         )
     return _outputs(children)
+
+
+def _dependencies(component: Request, child: Child) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, arguments in child.properties.items():
+        urns = {urn for each in arguments for urn in component.property_dependencies.get(each, ())}
+        urns |= {component.references[each] for each in arguments if each in component.references}
+        if urns:
+            found[name] = tuple(sorted(urns))
+    return found
 
 
 def problems(args: Args) -> Iterator[str]:
@@ -99,6 +120,8 @@ def problems(args: Args) -> Iterator[str]:
         yield "`publicAccessCidrs` can only be set when `endpointPublicAccess` is true"
     if args.get("subnetIds") is not None and (args.get("publicSubnetIds") or args.get("privateSubnetIds")):
         yield "subnetIds, and the use of publicSubnetIds and/or privateSubnetIds are mutually exclusive"
+    if args.get("createOidcProvider"):
+        yield "the table knows no cluster with an OIDC provider of its own"
     if not args.get("vpcId"):
         yield "without vpcId it takes the default VPC"
 
@@ -121,6 +144,13 @@ def table(name: str, args: Args) -> Iterator[Child]:
         lambda args, made: _cluster(name, args, made),
         after=tuple([f"{role}-role" for role in roles] + attached),
         ignores=("accessConfig.bootstrapClusterCreatorAdminPermissions", "bootstrapSelfManagedAddons"),
+        properties={
+            "name": ("name",),
+            "roleArn": ("serviceRole",),
+            "computeConfig": ("autoMode",),
+            "vpcConfig": ("privateSubnetIds", "publicSubnetIds", "subnetIds"),
+            "encryptionConfig": ("encryptionConfigKeyArn",),
+        },
     )
     yield Child("kubernetes", "pulumi:providers:kubernetes", f"{name}-eks-k8s", _kubernetes, after=("cluster",))
     if args.get("createInstanceRole", not args.get("skipDefaultNodeGroup")):
@@ -218,7 +248,7 @@ def _cluster(name: str, args: Args, made: Made) -> dict[str, Any]:
     family = args.get("ipFamily", "ipv4")
     return _given(
         name=args.get("name"),
-        roleArn=made["eksRole-role"].outputs["arn"] if "eksRole-role" in made else _arn(args["serviceRole"]),
+        roleArn=(made["eksRole-role"].outputs if "eksRole-role" in made else args["serviceRole"])["arn"],
         computeConfig={
             **_given(enabled=True, nodeRoleArn=nodes, nodePools=["general-purpose", "system"]),
             **args["autoMode"].get("computeConfig", {}),
@@ -249,12 +279,6 @@ def _cluster(name: str, args: Args, made: Made) -> dict[str, Any]:
         upgradePolicy=args.get("upgradePolicy"),
         deletionProtection=args.get("deletionProtection"),
     )
-
-
-def _arn(role: str) -> str:
-    if not role.startswith("arn:"):
-        raise GraphError(f"{COMPONENT}: serviceRole came as {role!r}, and the table cannot look up its ARN")
-    return role
 
 
 def _kubernetes(args: Args, made: Made) -> dict[str, Any]:

@@ -79,15 +79,26 @@ class Request:
     provider: str = ""
     providers: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: frozenset[str] = frozenset()
+    references: Mapping[str, str] = field(default_factory=dict[str, str])
     more_secret_outputs: frozenset[str] = frozenset()
     ignore_changes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
 
 class Remote(Protocol):
-    """How a remote component is made: registers its children, and returns its outputs."""
+    """How a remote component is made: registers its children, and returns its outputs.
 
-    def __call__(self, component: Request, urn: str, register: Callable[[Request], Resource]) -> dict[str, Any]: ...
+    Args:
+        known: what is registered already, by URN.
+    """
+
+    def __call__(
+        self,
+        component: Request,
+        urn: str,
+        register: Callable[[Request], Resource],
+        known: Mapping[str, Resource],
+    ) -> dict[str, Any]: ...
 
 
 class RecordingMonitor(runtime.MockMonitor):
@@ -106,7 +117,7 @@ class RecordingMonitor(runtime.MockMonitor):
         self.mutate = mutate
         self.recorded: dict[str, Resource] = {}
         self.missing: set[str] = set()
-        self.stack_outputs = wire.Plain({}, frozenset())
+        self.stack_outputs = wire.Plain({})
         self.logged: list[str] = []
         self._transforms: dict[str, Sequence[Callable[[Any], Any]]] = {}
         self._parents: dict[str, str] = {}
@@ -182,7 +193,7 @@ class RecordingMonitor(runtime.MockMonitor):
         if asked.remote:
             if asked.type not in self.remotes:
                 raise GraphError(f"nothing is known of the children of the remote component {asked.type}")
-            return "", self.remotes[asked.type](asked, urn, self._register)
+            return "", self.remotes[asked.type](asked, urn, self._register, self.recorded)
         if not asked.custom:
             return "", {}
         id_, outputs = self.mocks.new_resource(
@@ -234,6 +245,7 @@ def _asked(request: Any) -> Request:
         provider=_urn(request.provider),
         providers={key: _urn(each) for key, each in request.providers.items()},
         secrets=inputs.secrets,
+        references=inputs.references,
         more_secret_outputs=frozenset(request.additionalSecretOutputs),
         ignore_changes=tuple(request.ignoreChanges),
         # Those by type are pulumi_aws's own.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -32,10 +32,12 @@ class Plain:
     Args:
         value: JSON; references stand as the id of their resource, or its URN where it has none.
         secrets: the paths of what is secret, `environment.variables.TOKEN`.
+        references: the URN that is referred to, by the path of the reference.
     """
 
     value: Any
-    secrets: frozenset[str]
+    secrets: frozenset[str] = frozenset()
+    references: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def plain(properties: struct_pb2.Struct) -> Plain:
@@ -44,7 +46,9 @@ def plain(properties: struct_pb2.Struct) -> Plain:
         WireError: if a value is unknown, or marked as something that is not known here.
     """
     secrets: set[str] = set()
-    return Plain(_plain(json_format.MessageToDict(properties), "", secrets), frozenset(secrets))
+    references: dict[str, str] = {}
+    value = _plain(json_format.MessageToDict(properties), "", secrets, references)
+    return Plain(value, frozenset(secrets), references)
 
 
 def struct(value: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> struct_pb2.Struct:
@@ -75,11 +79,11 @@ def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from strings(each, f"{path}[{index}]")
 
 
-def _plain(value: Any, path: str, secrets: set[str]) -> Any:
+def _plain(value: Any, path: str, secrets: set[str], references: dict[str, str]) -> Any:
     if isinstance(value, Mapping):
-        return _mapping(value, path, secrets)
+        return _mapping(value, path, secrets, references)
     if isinstance(value, list):
-        return [_plain(each, f"{path}[{index}]", secrets) for index, each in enumerate(value)]
+        return [_plain(each, f"{path}[{index}]", secrets, references) for index, each in enumerate(value)]
     if value == UNKNOWN:
         raise WireError(f"{path} is unknown; whatever it came from answered nothing for it")
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
@@ -88,15 +92,18 @@ def _plain(value: Any, path: str, secrets: set[str]) -> Any:
     return value
 
 
-def _mapping(value: Mapping[str, Any], path: str, secrets: set[str]) -> Any:
+def _mapping(value: Mapping[str, Any], path: str, secrets: set[str], references: dict[str, str]) -> Any:
     match value.get(SIGNATURE):
         case None:
-            inside = {key: _plain(each, f"{path}.{key}" if path else key, secrets) for key, each in value.items()}
+            inside = {
+                key: _plain(each, f"{path}.{key}" if path else key, secrets, references) for key, each in value.items()
+            }
             return {key: each for key, each in inside.items() if each is not None}
         case secret if secret == SECRET:
             secrets.add(path)
-            return _plain(value["value"], path, secrets)
+            return _plain(value["value"], path, secrets, references)
         case resource if resource == RESOURCE:
+            references[path] = value["urn"]
             return value.get("id") or value["urn"]
         case asset if asset in (ASSET, ARCHIVE):
             return {key: each for key, each in value.items() if key in ("path", "text", "uri", "assets")}
