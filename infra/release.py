@@ -104,7 +104,7 @@ def _release(document: Any, path: Path) -> Release:
     annotations = _mapping(metadata["annotations"], path, "metadata.annotations")
     if annotations.get(LOCAL_CONFIG) != "true":
         raise ReleaseError(
-            f"{path}: metadata.annotations needs {LOCAL_CONFIG}: \"true\", a string, "
+            f'{path}: metadata.annotations needs {LOCAL_CONFIG}: "true", a string, '
             "or the file would be applied to the cluster as an object"
         )
     data = _mapping(top["data"], path, "data")

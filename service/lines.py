@@ -14,7 +14,7 @@ SKIP = 1 << 16
 
 
 class BadStream(ValueError):
-    """The bytes are not of their encoding: reading them again changes nothing. `line` is the one that could not be read."""
+    """The bytes are not of their encoding, and will not be the next time. `line` is the one that could not be read."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
