@@ -65,7 +65,8 @@ class Function(Component):
             kms_key_id=args.logs_key,
             opts=self.below(),
         )
-        made = role(site, what, [service_trust(site, "lambda", self._own_arn(what))], [], self.below())
+        # By account: which pollers of Lambda name the function when they assume its role is not documented.
+        made = role(site, what, [service_trust(site, "lambda")], [], self.below())
         may = [*args.may, *may_read_model(args.bucket, args.release), may_log(log_group.arn), may_trace()]
         policy = aws.iam.RolePolicy(what, name=what, role=made.name, policy=document(*may), opts=self.below())
         environment = {**model_environment(args.bucket, args.release), **args.environment}
@@ -97,6 +98,3 @@ class Function(Component):
         self.role_arn: pulumi.Output[str] = made.arn
         self.log_group: pulumi.Output[str] = log_group.name
         self.register_outputs({"arn": self.arn, "role_arn": self.role_arn})
-
-    def _own_arn(self, what: str) -> str:
-        return self.site.arn("lambda", f"function:{self.site.name(what)}")

@@ -37,7 +37,10 @@ def lines(body: BinaryIO, name: str, limit: int) -> Iterator[Line]:
         Exception: what reading `body` raises.
     """
     number = 0
-    source = cast(BinaryIO, gzip.GzipFile(fileobj=body)) if name.endswith(GZIP) else _buffered(body)
+    # A stream of the network gives what has come; gzip takes that for the end of its header.
+    source = cast(BinaryIO, io.BufferedReader(cast(Any, body), SKIP))
+    if name.endswith(GZIP):
+        source = cast(BinaryIO, gzip.GzipFile(fileobj=source))
     try:
         while piece := source.readline(limit + 1):
             number += 1
@@ -53,7 +56,3 @@ def lines(body: BinaryIO, name: str, limit: int) -> Iterator[Line]:
 def _skip(source: BinaryIO) -> None:
     while (piece := source.readline(SKIP)) and not piece.endswith(b"\n"):
         pass
-
-
-def _buffered(body: BinaryIO) -> BinaryIO:
-    return io.BufferedReader(cast(Any, body), SKIP)

@@ -48,7 +48,7 @@ def dropped(body: str) -> list[Dropped]:
         return [_of(record["s3"]) for record in message["Records"] if _is_creation(record["eventName"])]
     except orjson.JSONDecodeError as error:
         raise BadNotification(f"the message is not JSON: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise BadNotification(f"the message is no notification of S3: {error!r}") from error
 
 

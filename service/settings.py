@@ -193,7 +193,7 @@ class Settings:
         "Only that worker needs it: what answers over HTTP keeps nothing.",
     )
     result_days: int = _setting(
-        30,
+        7,
         integer(1, 3650),
         "The days after which DynamoDB may delete a ranking that the worker put there.",
         "A delayed ranking is fetched within days, and a table that only grows costs more each month.",
