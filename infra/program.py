@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from infra.stack import build
 from infra.settings import SECTIONS, Settings, read, top_level
+from infra.stack import build
 
 
 def configuration() -> dict[str, object]:
