@@ -50,14 +50,16 @@ def test_peers_score_with_the_same_xgboost(name: str) -> None:
     assert found == {("xgboost-cpu", ""): "3.2.0"}
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("service.txt", "training.txt"), ("training.txt", "dev.txt")])
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [("service.txt", "training.txt"), ("training.txt", "dev.txt"), ("infra.txt", "dev.txt")]
+)
 def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     # The larger environment is made by adding to the smaller one, so a differing pin would change it under foot.
     versions = [{(package, version) for (package, _), version in pins(name).items()} for name in (smaller, larger)]
     assert versions[0] <= versions[1]
 
 
-TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots", "lightgbm"]
+TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots", "lightgbm", "infra"]
 LOCKED = ["service", "training", "dev", *TOOLS, *PEERS]
 
 
