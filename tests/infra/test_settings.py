@@ -13,6 +13,7 @@ import pytest
 from infra.options import SettingsError, key
 from infra.settings import ENVIRONMENTS, SECTIONS, read, top_level
 from tests.conftest import ROOT
+from tests.infra.settings_table import PAGE, table, written
 from tests.infra.stacks import STACKS, committed, owners, values
 
 
@@ -181,3 +182,8 @@ def test_pulumi_finds_the_package_and_hides_nothing(tmp_path: Path) -> None:
     )
     assert "ModuleNotFoundError" not in done.stdout
     assert done.stdout.splitlines()[-1] == "None True", done.stdout + done.stderr
+
+
+def test_the_documented_settings_are_the_settings() -> None:
+    assert written(PAGE.read_text()) == table(), "make infra-graph writes the table anew"
+    assert table().count("\n") == 2 + len(top_level()) + sum(len(fields(each)) for each in SECTIONS.values())
