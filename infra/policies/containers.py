@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from pulumi_policy import ResourceValidationArgs, Severity
@@ -97,7 +98,5 @@ def tls(listener: ResourceValidationArgs) -> Iterator[str]:
         actions = [at(action, "type") for action in items(listener.props.get("defaultActions"))]
         if actions != ["redirect"]:
             yield f"speaks {listener.props.get('protocol')}"
-    elif not str(listener.props.get("sslPolicy")).startswith("ELBSecurityPolicy-TLS13-1-") or str(
-        listener.props["sslPolicy"]
-    ).startswith(("ELBSecurityPolicy-TLS13-1-0", "ELBSecurityPolicy-TLS13-1-1")):
+    elif not re.match(r"ELBSecurityPolicy-TLS13-1-[23]-", str(listener.props.get("sslPolicy"))):
         yield f"TLS policy is {listener.props.get('sslPolicy')}"

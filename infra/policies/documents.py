@@ -31,7 +31,9 @@ class Statement:
         return any("*" in names for names in self.principals.values())
 
     def covers(self, action: str) -> bool:
-        return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions)
+        # Allowing every action is refused as that, and not once more for each that matters.
+        patterns = [each.lower() for each in self.actions if each != "*" or not self.allows]
+        return any(fnmatchcase(action.lower(), pattern) for pattern in patterns)
 
     def condition(self, operator: str, key: str) -> list[str]:
         """The values that exactly this operator compares a key with; keys are not case sensitive."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity
 
-from infra.policies.rules import Stack, at, resource_rule, stack_rule
+from infra.policies.rules import Stack, at, items, resource_rule, stack_rule
 
 FUNCTION = "aws:lambda/function:Function"
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
@@ -47,8 +48,14 @@ def no_secrets(resource: ResourceValidationArgs) -> Iterator[str]:
 
 
 def _environment(props: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from ((name, str(value)) for name, value in (at(props, "environment", "variables") or {}).items()
-                if isinstance(name, str))  # fmt: skip
+    """Of a function, of a task's containers, or of a build project."""
+    variables: Mapping[str, object] = at(props, "environment", "variables") or {}
+    yield from ((name, str(value)) for name, value in variables.items())
+    listed = [*items(at(props, "environment", "environmentVariables"))]
+    for container in json.loads(props.get("containerDefinitions") or "[]"):
+        listed += container.get("environment", [])
+    # Of the other types, the value is the secret's name.
+    yield from ((each["name"], each["value"]) for each in listed if each.get("type", "PLAINTEXT") == "PLAINTEXT")
 
 
 @stack_rule(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity
 
 from infra.policies.documents import statements
-from infra.policies.rules import Stack, items, resource_rule, stack_rule
+from infra.policies.rules import Stack, at, items, resource_rule, stack_rule
 
 QUEUE, TOPIC = "aws:sqs/queue:Queue", "aws:sns/topic:Topic"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
@@ -115,6 +115,6 @@ def visibility(mapping: PolicyResource, stack: Stack) -> Iterator[str]:
 def workers(mapping: ResourceValidationArgs) -> Iterator[str]:
     if "ReportBatchItemFailures" not in items(mapping.props.get("functionResponseTypes")):
         yield "works on a whole batch again when one message failed"
-    bound = (mapping.props.get("scalingConfig") or {}).get("maximumConcurrency") or 0
+    bound = at(mapping.props, "scalingConfig", "maximumConcurrency") or 0
     if bound < 2:
         yield f"maximum concurrency is {bound:.0f}"

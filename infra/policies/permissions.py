@@ -18,7 +18,8 @@ MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "i
 TOO_MUCH = re.compile(r"arn:aws:iam::aws:policy/(\S*/)?(AdministratorAccess|PowerUserAccess|IAM\w+|\w*FullAccess)")
 
 
-def _is_boundary(policy: PolicyResource, stack: Stack) -> bool:
+def is_boundary(policy: PolicyResource, stack: Stack) -> bool:
+    """Whether it bounds roles: then it grants nothing, and what it takes away is tried by acting as the role."""
     return bool(stack.naming(policy, ROLE, "permissionsBoundary"))
 
 
@@ -30,8 +31,7 @@ def _is_boundary(policy: PolicyResource, stack: Stack) -> bool:
     severity=Severity.CRITICAL,
 )
 def no_star(policy: PolicyResource, stack: Stack) -> Iterator[str]:
-    if _is_boundary(policy, stack):
-        # It grants nothing; what it takes away is tried by acting as the role.
+    if is_boundary(policy, stack):
         return
     for statement in allowed(policy.props.get("policy")):
         if statement.inverted:
@@ -51,7 +51,7 @@ def no_star(policy: PolicyResource, stack: Stack) -> Iterator[str]:
     severity=Severity.CRITICAL,
 )
 def pass_role(policy: PolicyResource, stack: Stack) -> Iterator[str]:
-    if _is_boundary(policy, stack):
+    if is_boundary(policy, stack):
         return
     for statement in allowed(policy.props.get("policy")):
         if statement.covers("iam:PassRole"):
@@ -98,15 +98,17 @@ def no_broad_attachment(resource: ResourceValidationArgs) -> Iterator[str]:
     yield from (f"attaches {name}" for name in held if TOO_MUCH.fullmatch(name))
 
 
-@resource_rule(
+@stack_rule(
     "permissions-keys-named",
     (MANAGED, INLINE),
     "Data is decrypted with keys that are named.",
     fix="Put the key's ARN into Resource.",
 )
-def keys_named(policy: ResourceValidationArgs) -> Iterator[str]:
+def keys_named(policy: PolicyResource, stack: Stack) -> Iterator[str]:
+    if is_boundary(policy, stack):
+        return
     for statement in allowed(policy.props.get("policy")):
-        opens = statement.covers("kms:Decrypt") and "*" not in statement.actions
+        opens = statement.covers("kms:Decrypt")
         if opens and not statement.conditions and any(name.endswith("*") for name in statement.resources):
             yield f"{statement.sid} decrypts with any key"
 

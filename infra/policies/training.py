@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pulumi_policy import ResourceValidationArgs, Severity
+from pulumi_policy import PolicyResource, Severity
 
 from infra.policies.documents import allowed
-from infra.policies.permissions import INLINE, MANAGED
-from infra.policies.rules import resource_rule
+from infra.policies.permissions import INLINE, MANAGED, is_boundary
+from infra.policies.rules import Stack, stack_rule
 
 REQUIRED = ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds",
             "sagemaker:VolumeKmsKey", "sagemaker:OutputKmsKey")  # fmt: skip
 
 
-@resource_rule(
+@stack_rule(
     "training-closed-off",
     (MANAGED, INLINE),
     "A training job that is started runs without a network, in our subnets, and is encrypted with our key.",
@@ -22,7 +22,9 @@ REQUIRED = ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds",
     "VolumeKmsKey and OutputKmsKey, so that a request without them is refused.",
     severity=Severity.CRITICAL,
 )
-def closed_off(policy: ResourceValidationArgs) -> Iterator[str]:
+def closed_off(policy: PolicyResource, stack: Stack) -> Iterator[str]:
+    if is_boundary(policy, stack):
+        return
     for statement in allowed(policy.props.get("policy")):
         if not statement.covers("sagemaker:CreateTrainingJob"):
             continue
