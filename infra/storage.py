@@ -54,6 +54,8 @@ class Storage(Component):
     def __init__(self, name: str, site: Site, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, site, opts)
         self._args = args
+        self._versions: dict[str, aws.s3.BucketVersioning] = {}
+        self._blocks: dict[str, aws.s3.BucketPublicAccessBlock] = {}
         logs = self._log_bucket()
         data = self._data_bucket(logs)
         self.bucket, self.bucket_arn, self.logs_bucket = data.bucket, data.arn, logs.bucket
@@ -102,13 +104,13 @@ class Storage(Component):
         """A bucket that nobody but this account reaches, and that forgets nothing at once."""
         # The account is in the name: all of AWS shares one name space.
         made = aws.s3.Bucket(what, bucket=f"{self.site.name(what)}-{self.site.account}", opts=self.kept())
-        aws.s3.BucketVersioning(
+        self._versions[what] = aws.s3.BucketVersioning(
             what, bucket=made.bucket, versioning_configuration={"status": "Enabled"}, opts=self.kept()
         )
         aws.s3.BucketOwnershipControls(
             what, bucket=made.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=self.below()
         )
-        aws.s3.BucketPublicAccessBlock(
+        self._blocks[what] = aws.s3.BucketPublicAccessBlock(
             what,
             bucket=made.bucket,
             block_public_acls=True,
@@ -146,11 +148,13 @@ class Storage(Component):
             "noncurrent_version_expiration": {"noncurrent_days": noncurrent_days},
         }
         # S3 refuses rules for noncurrent versions while a bucket has none.
-        versioned = pulumi.ResourceOptions(parent=self, depends_on=[bucket])
+        versioned = self.below(self._versions[what])
         aws.s3.BucketLifecycleConfiguration(what, bucket=bucket.bucket, rules=[*expiries, everything], opts=versioned)
 
     def _policy(self, what: str, bucket: aws.s3.Bucket, statements: Sequence[Statement]) -> None:
-        aws.s3.BucketPolicy(what, bucket=bucket.bucket, policy=document(*statements), opts=self.below())
+        # S3 refuses two changes of who reaches a bucket at once.
+        closed = self.below(self._blocks[what])
+        aws.s3.BucketPolicy(what, bucket=bucket.bucket, policy=document(*statements), opts=closed)
 
     def _data_statements(self, bucket: pulumi.Output[str]) -> list[Statement]:
         everything, models = pulumi.Output.concat(bucket, "/*"), pulumi.Output.concat(bucket, f"/{MODELS}*")
