@@ -13,7 +13,6 @@ from infra.options import SettingsError
 from infra.settings import SECTIONS, Settings, read, top_level
 from infra.stack import build
 
-
 DEPLOY = Path(__file__).resolve().parent / "deploy"
 
 
@@ -39,7 +38,7 @@ def run(deploy: Path = DEPLOY) -> Mapping[str, pulumi.Input[object]]:
     pinned = release.read(deploy, settings.environment)
     if pinned is not None and pinned.model_name != settings.model:
         raise SettingsError(
-            f"podium:model is {settings.model} and the release pins {pinned.model_name}: pods may read one model's files. "
+            f"podium:model is {settings.model} and the release pins {pinned.model_name}: pods read one model. "
             f"Set it: pulumi config set podium:model {pinned.model_name}"
         )
     outputs = build(settings, pinned, provider(settings))

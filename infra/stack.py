@@ -131,7 +131,7 @@ def _identity(
     return Identity("identity", base.site, args, opts)
 
 
-def _cluster(settings: Settings, site: Site, base: Base, identity: Identity, opts: pulumi.ResourceOptions) -> Cluster:
+def _cluster(settings: Settings, base: Base, identity: Identity, opts: pulumi.ResourceOptions) -> Cluster:
     site, keys, network = base.site, base.keys, base.network
     args = ClusterArgs(site, settings.cluster, network, keys.cluster, keys.logs, identity.apply_role_arn)
     cluster = Cluster("cluster", args, opts)
