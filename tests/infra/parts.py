@@ -1,68 +1,100 @@
-"""Components by themselves: a program of one of them, recorded, with what the others would give it."""
+"""The components that hold rights, and what they are given by the others, as a program small enough to take apart."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
-from infra.release import Release
+from infra.boundary import Boundary, BoundaryArgs
+from infra.identity import Identity, IdentityArgs
+from infra.keys import Keys
+from infra.pipelines import Training
+from infra.program import provider
+from infra.sagemaker import Sagemaker, SagemakerArgs
+from infra.settings import Settings, read
 from infra.site import Site
-from tests.infra.answers import ACCOUNT, REGION, Answers
-from tests.infra.graph import Graph, Resource, run_program
+from infra.storage import Storage, StorageArgs
+from infra.workloads import Workloads, WorkloadsArgs
+from tests.infra import stacks
+from tests.infra.answers import Answers
+from tests.infra.graph import Graph, run_program
+from tests.infra.monitor import Mutate
 
-BUCKET = f"podium-staging-data-{ACCOUNT}"
-DATA_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/8f2b7e58-6c6d-4c37-a1c5-1d0f3b1f9c22"
-LOGS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d2b7e58-6c6d-4c37-a1c5-1d0f3b1f9c23"
-REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/podium-staging/serve"
-REPOSITORY_ARN = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/podium-staging/serve"
-
-RELEASE = Release(
-    serve_index="sha256:" + "1" * 64,
-    serve_amd64="sha256:" + "2" * 64,
-    serve_commit="3" * 40,
-    train_amd64="sha256:" + "4" * 64,
-    train_commit="5" * 40,
-    model_name="mslr",
-    model_version="20260102-0123456789ab",
-    model_sha256="sha256:" + "6" * 64,
-)
+SUBNETS = ("subnet-0a", "subnet-0b", "subnet-0c")
 
 
-def site(environment: str = "staging") -> Site:
-    boundary = f"arn:aws:iam::{ACCOUNT}:policy/podium-{environment}-workload-boundary"
-    return Site(environment, ACCOUNT, REGION, boundary)
+def build(settings: Settings) -> None:
+    opts = pulumi.ResourceOptions(provider=provider(settings))
+    held = BoundaryArgs(environment=settings.environment, account=settings.account, state=settings.state)
+    boundary = Boundary("boundary", held, opts)
+    site = Site(settings.environment, settings.account, settings.region, boundary.arn)
+    keys = Keys("keys", site, opts)
+    stored = StorageArgs(settings=settings.storage, data_key=keys.data.arn, images_key=keys.images.arn)
+    storage = Storage("storage", site, stored, opts)
+    jobs = SagemakerArgs(
+        vpc_id="vpc-0a",
+        subnet_ids=SUBNETS,
+        s3_prefix_list="pl-0a",
+        bucket_arn=storage.bucket_arn,
+        data_key=keys.data.arn,
+        repository_arn=storage.repositories["train"].arn,
+    )
+    job = Sagemaker("sagemaker", site, jobs, opts)
+    train = Training(
+        bucket_arn=storage.bucket_arn,
+        data_key=keys.data.arn,
+        job_role_arn=job.role_arn,
+        job_security_group_id=job.security_group_id,
+        job_subnet_ids=SUBNETS,
+    )
+    given = IdentityArgs(
+        github=settings.github,
+        state=settings.state,
+        repository_arns=[each.arn for each in storage.repositories.values()],
+        training=train,
+        apply_boundary=boundary.apply_arn,
+    )
+    Identity("identity", site, given, opts)
+    pods = WorkloadsArgs(
+        cluster_name=site.name("cluster"),
+        cluster_arn=site.arn("eks", f"cluster/{site.name('cluster')}"),
+        bucket_arn=storage.bucket_arn,
+        data_key=keys.data.arn,
+        queue_arn=site.arn("sqs", site.name("work")),
+        table_arn=site.arn("dynamodb", f"table/{site.name('rankings')}"),
+        model=settings.model,
+    )
+    Workloads("workloads", site, pods, opts)
 
 
-def record(make: Callable[[pulumi.ResourceOptions], Any], stack: str = "staging") -> Graph:
-    """The graph of what `make` registers; what it returns is exported as `made`."""
+def graph(
+    stack: str,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    mutate: Mutate | None = None,
+    more: Callable[[Settings], None] | None = None,
+) -> Graph:
+    """
+    Args:
+        changes: settings by section, beside the stack's own.
+        more: registers what else is to be in the graph.
+    """
+    values = stacks.values(stack)
+    for section, change in (changes or {}).items():
+        values[section] = {**values.get(section, {}), **change}
+    settings = read(values, stack)
 
     def program() -> None:
-        provider = aws.Provider("aws", region=REGION, allowed_account_ids=[ACCOUNT])
-        pulumi.export("made", make(pulumi.ResourceOptions(provider=provider)))
+        build(settings)
+        if more is not None:
+            more(settings)
 
-    return run_program(program, stack=stack, mocks=Answers(ACCOUNT, REGION))
-
-
-def statements(policy: Any) -> dict[str, dict[str, Any]]:
-    """The statements of a policy document by their Sid."""
-    document: Any = json.loads(policy) if isinstance(policy, str) else policy
-    found = {each["Sid"]: each for each in document["Statement"]}
-    assert len(found) == len(document["Statement"])
-    return found
+    return run_program(program, stack=stack, mocks=Answers(settings.account, settings.region), mutate=mutate)
 
 
-def permissions(graph: Graph, role: str) -> dict[str, dict[str, Any]]:
-    return statements(graph.one("aws:iam/rolePolicy:RolePolicy", role).inputs["policy"])
-
-
-def trust(graph: Graph, role: str) -> dict[str, dict[str, Any]]:
-    return statements(graph.one("aws:iam/role:Role", role).inputs["assumeRolePolicy"])
-
-
-def after(graph: Graph, later: Resource, type_: str, name: str) -> bool:
-    """Whether a resource is made only once another is there."""
-    return graph.one(type_, name).urn in graph.needs(later)
+@functools.cache
+def committed(stack: str) -> Graph:
+    return graph(stack)

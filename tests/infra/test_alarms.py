@@ -4,10 +4,10 @@ from typing import Any
 import pulumi
 
 from infra.alarms import Alarms, AlarmsArgs
-from tests.infra import parts
+from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
-from tests.infra.parts import DATA_KEY, statements
+from tests.infra.single import DATA_KEY, statements
 
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:podium-staging-alarms"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
@@ -19,9 +19,9 @@ def graph(function: str | None = "podium-staging-worker", email: str | None = No
         args = AlarmsArgs(
             data_key=DATA_KEY, queue="work", dead="work-dead", oldest_seconds=1440, function=function, email=email
         )
-        return Alarms("alarms", parts.site(), args, opts).topic_arn
+        return Alarms("alarms", single.site(), args, opts).topic_arn
 
-    return parts.record(make)
+    return single.record(make)
 
 
 def alarm(name: str) -> dict[str, Any]:

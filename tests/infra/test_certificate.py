@@ -5,7 +5,7 @@ import pytest
 
 from infra.certificate import Certificate
 from infra.settings import DomainSettings
-from tests.infra import parts
+from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
 
@@ -14,9 +14,9 @@ GIVEN = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/8f2b7e58-6c6d-4c37-a1c5-1d0
 
 def graph(**domain: Any) -> Graph:
     def make(opts: pulumi.ResourceOptions) -> Any:
-        return Certificate("certificate", parts.site(), DomainSettings(**domain), opts).arn
+        return Certificate("certificate", single.site(), DomainSettings(**domain), opts).arn
 
-    return parts.record(make)
+    return single.record(make)
 
 
 def test_a_certificate_is_proven_by_the_zone_before_it_is_used() -> None:

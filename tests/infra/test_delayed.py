@@ -8,10 +8,10 @@ from infra.delayed import HANDLER, INPUT, OUTPUT, SPILL, Delayed, DelayedArgs
 from infra.release import Release
 from infra.settings import DelayedSettings
 from service import delayed as handler
-from tests.infra import parts
+from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
-from tests.infra.parts import BUCKET, DATA_KEY, LOGS_KEY, RELEASE, REPOSITORY, after, permissions, statements, trust
+from tests.infra.single import BUCKET, DATA_KEY, LOGS_KEY, RELEASE, REPOSITORY, after, permissions, statements, trust
 
 BUCKET_ARN = f"arn:aws:s3:::{BUCKET}"
 QUEUE, TABLE = "aws:sqs/queue:Queue", "aws:dynamodb/table:Table"
@@ -34,10 +34,10 @@ def graph(release: Release | None = RELEASE, stack: str = "staging", **settings:
             repository=REPOSITORY,
             release=release,
         )
-        made = Delayed("delayed", parts.site(stack), args, opts)
+        made = Delayed("delayed", single.site(stack), args, opts)
         return {name: getattr(made, name) for name in OUTPUTS}
 
-    return parts.record(make, stack)
+    return single.record(make, stack)
 
 
 def arn(service: str, resource: str) -> str:

@@ -9,10 +9,10 @@ from infra.edge import GATEWAY_SECONDS, HANDLER, ROUTES, HttpApi, HttpApiArgs
 from infra.settings import HttpSettings
 from service import http_api
 from service.openapi import ROUTES as SERVED
-from tests.infra import parts
+from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
-from tests.infra.parts import BUCKET, DATA_KEY, LOGS_KEY, RELEASE, REPOSITORY, after, permissions
+from tests.infra.single import BUCKET, DATA_KEY, LOGS_KEY, RELEASE, REPOSITORY, after, permissions
 
 FUNCTION, ROUTE = "aws:lambda/function:Function", "aws:apigatewayv2/route:Route"
 ALIAS, WARM = "aws:lambda/alias:Alias", "aws:lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig"
@@ -30,10 +30,10 @@ def graph(**settings: Any) -> Graph:
             repository=REPOSITORY,
             release=RELEASE,
         )
-        made = HttpApi("http-api", parts.site(), args, opts)
+        made = HttpApi("http-api", single.site(), args, opts)
         return {"endpoint": made.endpoint, "function_arn": made.function_arn, "role_arn": made.function_role_arn}
 
-    return parts.record(make)
+    return single.record(make)
 
 
 def test_the_function_is_the_image_by_digest_and_cannot_outlive_its_caller() -> None:

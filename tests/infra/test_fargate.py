@@ -8,10 +8,10 @@ from infra.fargate import Fargate, FargateArgs
 from infra.settings import FargateSettings
 from service.serve import DRAIN_SECONDS, KEEP_ALIVE_SECONDS
 from service.settings import Settings
-from tests.infra import parts
+from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
-from tests.infra.parts import BUCKET, DATA_KEY, LOGS_KEY, RELEASE, REPOSITORY, REPOSITORY_ARN, permissions, trust
+from tests.infra.single import BUCKET, DATA_KEY, LOGS_KEY, RELEASE, REPOSITORY, REPOSITORY_ARN, permissions, trust
 
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/8f2b7e58-6c6d-4c37-a1c5-1d0f3b1f9c22"
 SERVICE, TASK = "aws:ecs/service:Service", "aws:ecs/taskDefinition:TaskDefinition"
@@ -40,10 +40,10 @@ def graph(environment: str = "staging", domain: str | None = "rank.example.org",
             domain=domain,
             zone="Z0123456789ABCDEFGHIJ",
         )
-        made = Fargate("fargate", parts.site(environment), args, opts)
+        made = Fargate("fargate", single.site(environment), args, opts)
         return {"address": made.address, "task": made.task_role_arn, "start": made.execution_role_arn}
 
-    return parts.record(make)
+    return single.record(make)
 
 
 def containers() -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import yaml
 
 from infra.release import Release, ReleaseError, read
 from service.manifest import valid_name
-from tests.infra.parts import RELEASE
+from tests.infra.single import RELEASE
 
 DATA = {name.replace("_", "-"): value for name, value in vars(RELEASE).items()}
 GOOD: Mapping[str, Any] = {

@@ -5,10 +5,10 @@ from typing import Any
 import pulumi
 
 from infra.workqueue import WorkQueue, WorkQueueArgs
-from tests.infra import parts
+from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
-from tests.infra.parts import BUCKET, DATA_KEY, statements
+from tests.infra.single import BUCKET, DATA_KEY, statements
 
 WORK, DEAD = (f"arn:aws:sqs:{REGION}:{ACCOUNT}:podium-staging-{name}" for name in ("work", "work-dead"))
 DAY = 86_400
@@ -18,9 +18,9 @@ DAY = 86_400
 def graph() -> Graph:
     def make(opts: pulumi.ResourceOptions) -> int:
         args = WorkQueueArgs(bucket=BUCKET, data_key=DATA_KEY, worker_timeout_seconds=100, tries=5)
-        return WorkQueue("work", parts.site(), args, opts).visibility_seconds
+        return WorkQueue("work", single.site(), args, opts).visibility_seconds
 
-    return parts.record(make)
+    return single.record(make)
 
 
 def queue(name: str) -> dict[str, Any]:
