@@ -350,7 +350,7 @@ RESOURCES: Mapping[str, Answer] = {
     "aws:ec2/natGateway:NatGateway": _ec2("nat", "natgateway"),
     "aws:ec2/route:Route": _token("r-"),
     "aws:ec2/routeTable:RouteTable": _ec2("rtb", "route-table"),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": _token("rtbassoc-0"),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": _ec2("rtbassoc", "route-table-association"),
     "aws:ec2/securityGroup:SecurityGroup": _ec2("sg", "security-group", name=lambda asked: asked.physical),
     "aws:ec2/securityGroupRule:SecurityGroupRule": _rule,
     "aws:ec2/subnet:Subnet": _ec2("subnet", "subnet"),
