@@ -69,6 +69,9 @@ def build(
         "alarms-topic": delayed.topic_arn,
         "apply-role": identity.apply_role_arn,
         "bucket": base.storage.bucket,
+        # What the second project reaches the cluster by.
+        "cluster-certificate-authority": cluster.certificate_authority,
+        "cluster-endpoint": cluster.endpoint,
         "cluster-name": cluster.name,
         "data-key": base.keys.data.arn,
         "job-role": jobs.role_arn,
