@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.conftest import ROOT
 from tests.engines.emulator import KEY, SECRET
 from tests.infra import stacks
 from tests.infra.answers import Answers
-from tests.infra.graph import configuration, record, run_program
+from tests.infra.graph import Graph, configuration, run_program
 from tests.infra.stacks import STACKS
 
 # The provider of AWS alone is 700 MB, from a place that this repository pins nothing of.
@@ -53,11 +54,11 @@ def test_the_engine_plans_what_is_recorded(
         monkeypatch.setenv(name, value)
     values = {**stacks.values(stack), "account": account(endpoint)}
     folder = program(tmp_path / "program", stack, values)
-    run(binary, folder, "stack", "init", stack)
-    planned = json.loads(run(binary, folder, "preview", "--stack", stack, "--json"))
+    pulumi(binary, folder, "stack", "init", stack)
+    planned = json.loads(pulumi(binary, folder, "preview", "--stack", stack, "--json"))
     urns = {step["urn"] for step in planned["steps"] if step["op"] == "create"}
     assert {urn for urn in urns if "pulumi:pulumi:Stack" not in urn} == {
-        each.urn for each in record(stack, values=values).resources
+        each.urn for each in recorded(run_entry, stack, values).resources
     }
 
 
@@ -77,7 +78,7 @@ def program(folder: Path, stack: str, values: dict[str, Any]) -> Path:
     return folder
 
 
-def run(binary: str, folder: Path, *arguments: str) -> str:
+def pulumi(binary: str, folder: Path, *arguments: str) -> str:
     command = [binary, "--cwd", str(folder), "--non-interactive", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -93,10 +94,17 @@ def test_the_folder_that_the_engine_runs_is_the_program(
     # It changes where modules are found, and Pulumi's host the same.
     monkeypatch.setattr(sys, "path", [*sys.path])
     found = stacks.committed(folder / "infra" / "stacks" / f"Pulumi.{stack}.yaml")
-    graph = run_program(
-        lambda: runpy.run_path(str(folder / "infra"), run_name="__main__"),
-        stack=stack,
-        config=configuration(found),
-        mocks=Answers(found["account"], found["region"]),
-    )
-    assert graph == record(stack)
+    graph = recorded(lambda: runpy.run_path(str(folder / "infra"), run_name="__main__"), stack, found)
+    assert graph == recorded(run_entry, stack, stacks.values(stack))
+
+
+def run_entry() -> None:
+    from infra.program import run
+
+    run()
+
+
+def recorded(program: Callable[[], object], stack: str, values: dict[str, Any]) -> Graph:
+    """With the release that is committed, as the folder has it."""
+    mocks = Answers(values["account"], values["region"])
+    return run_program(program, stack=stack, config=configuration(values), mocks=mocks)
