@@ -68,7 +68,13 @@ class NetworkSettings:
     cidr: str = setting(
         "10.40.0.0/16", NETWORK, "The addresses of the VPC, /16 to /18.", "A node of Auto Mode takes addresses by /28."
     )
-    zones: int = setting(3, integer(3, 3), "Availability zones.", "Two of three still serve while one is lost.")
+    zones: tuple[str, ...] = setting(
+        ("a", "b", "c"),
+        many(matching(r"[a-z]", "a zone's letter")),
+        "The three availability zones, by their letters.",
+        "Two of three still serve while one is lost. By name, so that no subnet moves when AWS opens a zone; not every "
+        "region has these three.",
+    )
     nat: str = setting(
         "zone",
         one_of("one", "zone"),
@@ -242,6 +248,8 @@ def _problems(settings: Settings) -> Iterator[str]:
     """What does not go together."""
     yield from _of_github(settings.github)
     yield from _of_cluster(settings.cluster)
+    if len(set(settings.network.zones)) != 3 or len(settings.network.zones) != 3:
+        yield f"network.zones are {', '.join(settings.network.zones) or 'none'}: name three"
     if not 16 <= IPv4Network(settings.network.cidr).prefixlen <= 18:
         yield f"network.cidr is {settings.network.cidr}: three zones take a /16 to /18"
     if settings.http.authorizer == "jwt" and not (settings.http.issuer and settings.http.audience):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
-from typing import Any
+from typing import Any, cast
 
 from infra.options import key
 from infra.settings import SECTIONS, Settings
@@ -44,4 +44,6 @@ def _default(value: object) -> str:
         return "*yours*"
     if value is None or value == ():
         return "none"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, cast(tuple[object, ...], value)))}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
