@@ -76,14 +76,16 @@ class Aws:
     def client(self, service: str, who: Credentials, region: str, *, tls: bool = True) -> Any:
         key = (service, who, region, tls)
         if key not in self._clients:
-            self._clients[key] = self._made(service, who, region, self.https if tls else self.http)
+            self._clients[key] = self.new_client(service, who, region, tls=tls)
         return self._clients[key]
 
     def close(self) -> None:
         for each in self._clients.values():
             each.close()
 
-    def _made(self, service: str, who: Credentials, region: str, endpoint: str) -> Any:
+    def new_client(self, service: str, who: Credentials, region: str, *, tls: bool = True) -> Any:
+        """One that nobody else has, and that its owner closes."""
+        endpoint = self.https if tls else self.http
         session: Any = boto3.session.Session(
             who.key, who.secret, who.token, region_name=region, botocore_session=_botocore()
         )

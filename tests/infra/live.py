@@ -3,6 +3,7 @@ that the AWS provider would send, and is answered with what the account says."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class LiveMocks(runtime.Mocks):
     faults: list[str] = field(default_factory=list[str])
     calls: Counter[str] = field(default_factory=Counter[str])
     handled: set[str] = field(default_factory=set[str])
+    missing: set[str] = field(default_factory=set[str])
     _watched: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def new_resource(self, args: runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -95,9 +97,11 @@ class LiveMocks(runtime.Mocks):
         try:
             return handler(asked)
         except (BotoCoreError, ClientError, KeyError) as error:
-            if asked.type in CANNOT and not isinstance(error, KeyError):
-                return CANNOT[asked.type].made_up(asked)
-            raise Refused(f"{asked.type} {asked.name}: {error!r}") from error
+            cannot = CANNOT.get(asked.type)
+            if cannot is None or not isinstance(error, ClientError) or _code(error) not in cannot.codes:
+                raise Refused(f"{asked.type} {asked.name}: {error!r}") from error
+            self.missing.add(asked.type)
+            return cannot.made_up(asked)
 
     def _zones(self) -> dict[str, Any]:
         zones = self.client("ec2").describe_availability_zones()["AvailabilityZones"]
@@ -131,13 +135,25 @@ class Deployed:
     faults: tuple[str, ...]
     calls: Mapping[str, int]
     handled: frozenset[str]
+    missing: frozenset[str]
 
     def root(self, service: str) -> Any:
         return self.aws.client(service, self.aws.root(self.account), self.region)
 
-    def assume(self, role: str) -> Credentials:
-        """Credentials of a role, whatever its trust policy says: as of somebody who got them."""
-        return self.aws.session(self.account, role, self.region)
+    def held(self, role: str) -> Credentials:
+        """Credentials of a role, as its service would be given them: whom it trusts is not asked here."""
+        name = role.rpartition("/")[2]
+        iam, sts = self.root("iam"), self.root("sts")
+        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        anybody = {"Effect": "Allow", "Principal": {"AWS": self.account}, "Action": "sts:AssumeRole"}
+        iam.update_assume_role_policy(
+            RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+        )
+        try:
+            arn = f"arn:aws:iam::{self.account}:role/{name}"
+            return Credentials.answered(sts.assume_role(RoleArn=arn, RoleSessionName="test"))
+        finally:
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
 
 
 _accounts: Iterator[int] = iter(range(100_000_000_001, 999_999_999_999))
@@ -161,7 +177,8 @@ def deploy(aws: Aws, stack: str, *, mutate: Mutate | None = None, account: str =
     finally:
         mocks.close()
     return Deployed(
-        aws, account, region, graph, tuple(mocks.faults), dict(mocks.calls), frozenset(mocks.handled)
+        aws, account, region, graph, tuple(mocks.faults), dict(mocks.calls), frozenset(mocks.handled),
+        frozenset(mocks.missing),
     )
 
 
@@ -171,6 +188,10 @@ def findings(aws: Aws, stack: str, *, mutate: Mutate | None = None, **settings: 
         return list(deploy(aws, stack, mutate=mutate, **settings).faults)
     except Exception as error:  # noqa: BLE001 - whatever it is, the stack is not deployed
         return [f"{stack} is not deployed: {error!r:.500}"]
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _moved(value: Any, old: str, new: str) -> Any:
