@@ -35,11 +35,20 @@ def cluster(asked: Asked) -> Made:
         "certificateAuthority": {"data": (found.get("certificateAuthority") or {}).get("data") or "Y2VydA=="},
         "vpcConfig": {
             **asked["vpcConfig"],
-            "clusterSecurityGroupId": found["resourcesVpcConfig"].get("clusterSecurityGroupId") or "sg-0123456789abcdef0",
+            "clusterSecurityGroupId": _own_group(asked, name),
         },
+        "identities": [{"oidcs": [{"issuer": (found.get("identity") or {}).get("oidc", {}).get("issuer", "")}]}],
         "status": "ACTIVE",
     }
     return Made(name, outputs)
+
+
+def _own_group(asked: Asked, name: str) -> str:
+    """EKS gives each cluster a security group; the emulator only names one."""
+    ec2 = asked.client("ec2")
+    place = ec2.describe_subnets(SubnetIds=asked["vpcConfig"]["subnetIds"][:1])["Subnets"][0]["VpcId"]
+    about = "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes"
+    return ec2.create_security_group(GroupName=f"eks-cluster-sg-{name}", Description=about, VpcId=place)["GroupId"]
 
 
 def access_entry(asked: Asked) -> Made:
@@ -105,9 +114,9 @@ def build_project(asked: Asked) -> Made:
     environment = dict(asked["environment"])
     environment.pop("registryCredential", None)
     artifacts = asked["artifacts"]
-    logs = asked.get("logsConfig")
-    if logs:
-        request["logsConfig"] = {key: _status(value) for key, value in logs.items()}
+    if logs := asked.get("logsConfig"):
+        pairs = {"cloudWatchLogs": "cloudwatchLogs", "s3Logs": "s3Logs"}
+        request["logsConfig"] = {wire: logs[key] for wire, key in pairs.items() if key in logs}
     made = asked.client("codebuild").create_project(
         name=asked.called(),
         source=dict(asked["source"]),
@@ -134,6 +143,3 @@ def build_webhook(asked: Asked) -> Made:
     )["webhook"]
     return Made(asked["projectName"], {"payloadUrl": made.get("payloadUrl", ""), "url": made.get("url", "")})
 
-
-def _status(logs: dict[str, Any]) -> dict[str, Any]:
-    return {**logs, "status": logs.get("status", "ENABLED")}

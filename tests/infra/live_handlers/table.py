@@ -82,6 +82,8 @@ HANDLERS: Mapping[str, Callable[[Asked], Made]] = {
     "aws:sqs/queuePolicy:QueuePolicy": messages.queue_policy,
     "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": messages.redrive_allow_policy,
     "aws:sqs/redrivePolicy:RedrivePolicy": messages.redrive_policy,
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": network.egress_rule,
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": network.ingress_rule,
 }
 
 
@@ -100,12 +102,14 @@ class Cannot:
 
 
 _NO_SCALING = "MiniStack has no Application Auto Scaling"
+_NOT_KNOWN = frozenset({"400", "InvalidAction"})
 
 CANNOT: Mapping[str, Cannot] = {
-    "aws:appautoscaling/target:Target": Cannot(
-        _NO_SCALING, frozenset({"400"}), lambda asked: Made(asked["resourceId"], {"arn": asked.arn("application-autoscaling", "scalable-target/0123")})
-    ),
     "aws:appautoscaling/policy:Policy": Cannot(
-        _NO_SCALING, frozenset({"400"}), lambda asked: Made(asked.called(), {"name": asked.called()})
+        _NO_SCALING, _NOT_KNOWN, lambda asked: Made(asked.called(), {"name": asked.called()})
     ),
-}  # fmt: skip
+    "aws:appautoscaling/target:Target": Cannot(_NO_SCALING, _NOT_KNOWN, lambda asked: Made(asked["resourceId"])),
+    "aws:codebuild/webhook:Webhook": Cannot(
+        "MiniStack's CodeBuild has no webhooks", _NOT_KNOWN, lambda asked: Made(asked["projectName"])
+    ),
+}
