@@ -53,15 +53,17 @@ class LiveMocks(runtime.Mocks):
     handled: set[str] = field(default_factory=set[str])
     missing: set[str] = field(default_factory=set[str])
     _watched: dict[str, Any] = field(default_factory=dict[str, Any])
+    _default_tags: dict[str, str] = field(default_factory=dict[str, str])
 
     def new_resource(self, args: runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if args.typ.startswith(PROVIDERS):
+            self._default_tags |= (args.inputs.get("defaultTags") or {}).get("tags", {})
             return f"{args.name}-id", dict(args.inputs)
         handler = HANDLERS.get(args.typ)
         if handler is None:
             raise Unmapped(f"{args.typ} ({args.name}) has no handler in tests/infra/live_handlers/table.py")
         self.handled.add(args.typ)
-        asked = Asked(args.typ, args.name, args.inputs, self.account, self.region, self.client)
+        asked = Asked(args.typ, args.name, args.inputs, self.account, self.region, self.client, self._default_tags)
         made = self._made(asked, handler)
         unsent = asked.unread() - OF_THE_PROVIDER
         self.faults.extend(f"{args.typ} {args.name}: {each} is in no request" for each in sorted(unsent))

@@ -21,6 +21,7 @@ class Asked:
     Args:
         inputs: the provider's, in camelCase.
         client: a service's client of the account's owner.
+        default_tags: the provider's, which it gives to all that has tags.
     """
 
     type: str
@@ -29,7 +30,13 @@ class Asked:
     account: str
     region: str
     client: Callable[[str], Any]
+    default_tags: Mapping[str, str] = field(default_factory=dict[str, str])
     _read: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        self._given = set(self.inputs)
+        if self.default_tags:
+            self.inputs = {**self.inputs, "tags": {**self.default_tags, **(self.inputs.get("tags") or {})}}
 
     def __getitem__(self, key: str) -> Any:
         self._read.add(key)
@@ -69,7 +76,7 @@ class Asked:
 
     def unread(self) -> set[str]:
         """The inputs that no request was made of."""
-        return set(self.inputs) - self._read
+        return self._given - self._read
 
 
 def pascal(key: str) -> str:

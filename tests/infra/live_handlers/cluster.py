@@ -105,6 +105,7 @@ def alarm(asked: Asked) -> Made:
             OKActions="okActions", InsufficientDataActions="insufficientDataActions", ActionsEnabled="actionsEnabled",
             Unit="unit",
         ),
+        **({"Tags": asked.tags()} if asked.tags() else {}),
     )  # fmt: skip
     return Made(name, {"arn": asked.arn("cloudwatch", f"alarm:{name}"), "name": name})
 

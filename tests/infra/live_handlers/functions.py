@@ -75,7 +75,8 @@ def mapping(asked: Asked) -> Made:
         **asked.some(
             "eventSourceArn", "functionName", "batchSize", "functionResponseTypes", "scalingConfig", "enabled",
             "maximumBatchingWindowInSeconds", "filterCriteria", KMSKeyArn="kmsKeyArn",
-        )
+        ),
+        **({"Tags": asked.get("tags")} if asked.get("tags") else {}),
     )  # fmt: skip
     uuid = made["UUID"]
     return Made(uuid, {"uuid": uuid, "arn": asked.arn("lambda", f"event-source-mapping:{uuid}")})

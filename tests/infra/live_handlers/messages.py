@@ -46,8 +46,10 @@ def redrive_allow_policy(asked: Asked) -> Made:
 def topic(asked: Asked) -> Made:
     name = asked.called()
     attributes = asked.some("kmsMasterKeyId", "policy", "displayName", "deliveryPolicy", "tracingConfig")
-    arn = asked.client("sns").create_topic(Name=name, Attributes={key: _text(each) for key, each in attributes.items()})
-    return Made(arn["TopicArn"], {"arn": arn["TopicArn"], "name": name})
+    texts = {key: _text(each) for key, each in attributes.items()}
+    tags = {"Tags": asked.tags()} if asked.tags() else {}
+    arn = asked.client("sns").create_topic(Name=name, Attributes=texts, **tags)["TopicArn"]
+    return Made(arn, {"arn": arn, "name": name})
 
 
 def topic_policy(asked: Asked) -> Made:
