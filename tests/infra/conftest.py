@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from tests.engines.aws import Aws
     from tests.infra.live import Deployed
 
-Variant = Literal["as committed", "everything"]
+Variant = Literal["day 0", "released", "everything"]
 Graphs = Callable[..., Graph]
 """(stack, variant) -> its graph, recorded once for all tests of a process."""
 Deployments = Callable[..., "Deployed"]
+"""(stack, variant) -> the stack in an account of its own, deployed once for all tests of a process."""
 
 
 @pytest.fixture(scope="session")
 def graphs() -> Graphs:
     @cache
-    def recorded(stack: str, variant: Variant = "as committed") -> Graph:
-        return record(stack, values=stacks.values(stack, everything=variant == "everything"))
+    def recorded(stack: str, variant: Variant = "released") -> Graph:
+        values = stacks.values(stack, everything=variant == "everything")
+        return record(stack, values=values, released=variant != "day 0")
 
     return recorded
 
@@ -37,7 +39,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Aws"]:
 
 @pytest.fixture(scope="session")
 def deployed(aws: "Aws") -> Deployments:
-    """(stack, settings) -> the stack in an account of its own, deployed once for all tests of a process."""
     from tests.infra.live import deploy
 
-    return cache(lambda stack, **settings: deploy(aws, stack, **settings))
+    return cache(lambda stack, variant="released": deploy(aws, stack, variant))

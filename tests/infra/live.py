@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime import mocks as runtime
 
 from tests.engines.aws import Aws, Credentials
+from tests.infra.conftest import Variant
 from tests.infra.graph import Graph, record
 from tests.infra.live_handlers.asked import Asked, Made
 from tests.infra.live_handlers.table import CANNOT, HANDLERS
@@ -161,21 +162,18 @@ class Deployed:
 _accounts: Iterator[int] = iter(range(100_000_000_001, 999_999_999_999))
 
 
-def deploy(aws: Aws, stack: str, *, mutate: Mutate | None = None, account: str = "", **settings: Any) -> Deployed:
-    """
-    Args:
-        account: without it one that nobody has used yet.
-        settings: as `tests.infra.stacks.values` takes them.
+def deploy(aws: Aws, stack: str, variant: Variant = "released", *, mutate: Mutate | None = None) -> Deployed:
+    """Deploys into an account that nobody has used yet.
 
     Raises:
         Exception: it cannot be deployed; the message names the resource.
     """
-    account = account or str(next(_accounts))
-    chosen = _moved(values(stack, **settings), values(stack)["account"], account)
+    account = str(next(_accounts))
+    chosen = _moved(values(stack, everything=variant == "everything"), values(stack)["account"], account)
     region = chosen.get("region", "eu-central-1")
     mocks = LiveMocks(aws, account, region)
     try:
-        graph = record(stack, values=chosen, mocks=mocks, mutate=mutate)
+        graph = record(stack, values=chosen, released=variant != "day 0", mocks=mocks, mutate=mutate)
     finally:
         mocks.close()
     return Deployed(
@@ -184,10 +182,10 @@ def deploy(aws: Aws, stack: str, *, mutate: Mutate | None = None, account: str =
     )
 
 
-def findings(aws: Aws, stack: str, *, mutate: Mutate | None = None, **settings: Any) -> list[str]:
+def findings(aws: Aws, stack: str, variant: Variant = "released", *, mutate: Mutate | None = None) -> list[str]:
     """What keeps a stack from being deployed, or AWS would refuse though the emulator does not; empty if nothing."""
     try:
-        return list(deploy(aws, stack, mutate=mutate, **settings).faults)
+        return list(deploy(aws, stack, variant, mutate=mutate).faults)
     except Exception as error:  # noqa: BLE001 - whatever it is, the stack is not deployed
         return [f"{stack} is not deployed: {error!r:.500}"]
 
