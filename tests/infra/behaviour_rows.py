@@ -101,7 +101,6 @@ ROWS: tuple[Row, ...] = tuple(
             ("opens the repository", REFUSED, call("ecr", "set_repository_policy", **IMAGES, policyText=TRUST)),
             ("makes a repository", REFUSED, call("ecr", "create_repository", repositoryName="{}/mine")),
             ("reads a model", REFUSED, get("models/mslr/1/manifest.json")),
-            ("takes another role", REFUSED, call("sts", "assume_role", RoleArn="arn:aws:iam::{account}:role/{}-apply", RoleSessionName="another")),
         ],
         "train": [
             ("stages input", ALLOWED, put("training/inputs/b")),
@@ -112,11 +111,9 @@ ROWS: tuple[Row, ...] = tuple(
             ("lists models", ALLOWED, find("models/mslr/")),
             ("lists delayed work", REFUSED, find("delayed/input/")),
             ("replaces what a job made", REFUSED, put("training/jobs/j/model.tar.gz")),
-            ("deletes a model", REFUSED, delete("models/mslr/1/manifest.json")),
             ("reads delayed work", REFUSED, get("delayed/input/old/a.txt")),
             ("writes a ranking", REFUSED, item("put_item", **ITEM)),
             ("pushes an image", REFUSED, push("trained")),
-            ("changes the bucket's policy", REFUSED, lambda scene, of: of("s3").delete_bucket_policy(Bucket=scene.bucket)),
             ("makes a role", REFUSED, call("iam", "create_role", RoleName="{}-mine", AssumeRolePolicyDocument=TRUST)),
         ],
         "job": [
@@ -138,7 +135,6 @@ ROWS: tuple[Row, ...] = tuple(
             ("lists the bucket", REFUSED, find("")),
             ("changes its model", REFUSED, put("models/mslr/1/manifest.json", **NEW)),
             ("publishes a model", REFUSED, put("models/mslr/4/manifest.json", **NEW)),
-            ("deletes its model", REFUSED, delete("models/mslr/1/manifest.json")),
             ("reads training data", REFUSED, get("training/inputs/a")),
             ("reads delayed work", REFUSED, get("delayed/input/old/a.txt")),
             ("reads the same model of somebody else", REFUSED, get("models/mslr/1/manifest.json", "somebody-{}")),
@@ -198,6 +194,7 @@ ROWS: tuple[Row, ...] = tuple(
             ("reads rankings", REFUSED, item("get_item", **KEY)),
             ("takes work", REFUSED, message("receive_message")),
             ("makes a bucket", REFUSED, lambda scene, of: of("s3").create_bucket(Bucket=f"podium-{scene.stack}-x-{scene.account}", CreateBucketConfiguration={"LocationConstraint": scene.region})),
+            ("changes the bucket's policy", REFUSED, lambda scene, of: of("s3").delete_bucket_policy(Bucket=scene.bucket)),
             ("makes a queue", REFUSED, call("sqs", "create_queue", QueueName="{}-mine")),
             ("makes a role", REFUSED, call("iam", "create_role", RoleName="{}-mine", AssumeRolePolicyDocument=TRUST)),
             ("opens a security group", REFUSED, call("ec2", "create_security_group", GroupName="x", Description="x", VpcId="vpc-0123456789abcdef0")),
@@ -225,6 +222,17 @@ ROWS: tuple[Row, ...] = tuple(
         ],
     }.items()
     for row in rows
+)  # fmt: skip
+
+# What not even all permissions would allow: somebody else refuses it.
+REFUSED_BY_OTHERS: tuple[Row, ...] = tuple(
+    Row(role, *row)
+    for role in ("push", "train", "job", "rank", "jobs", "worker", "preview", "apply")
+    for row in [
+        ("deletes a model", REFUSED, delete("models/mslr/1/manifest.json")),
+        ("takes the role of another", REFUSED, call(
+            "sts", "assume_role", RoleArn="arn:aws:iam::{account}:role/{}-flow-logs", RoleSessionName="another")),
+    ]
 )  # fmt: skip
 
 # The same that is allowed above: what makes the difference is TLS alone.

@@ -171,6 +171,8 @@ def deploy(aws: Aws, stack: str, variant: Variant = "released", *, mutate: Mutat
     account = str(next(_accounts))
     chosen = _moved(values(stack, everything=variant == "everything"), values(stack)["account"], account)
     region = chosen.get("region", "eu-central-1")
+    if (domain := chosen.get("domain", {})).get("zone"):
+        chosen["domain"] = {**domain, "zone": _zone(aws, account, region, domain["name"])}
     mocks = LiveMocks(aws, account, region)
     try:
         graph = record(stack, values=chosen, released=variant != "day 0", mocks=mocks, mutate=mutate)
@@ -188,6 +190,13 @@ def findings(aws: Aws, stack: str, variant: Variant = "released", *, mutate: Mut
         return list(deploy(aws, stack, variant, mutate=mutate).faults)
     except Exception as error:  # noqa: BLE001 - whatever it is, the stack is not deployed
         return [f"{stack} is not deployed: {error!r:.500}"]
+
+
+def _zone(aws: Aws, account: str, region: str, domain: str) -> str:
+    """What is there before the stack: the zone of its domain, whose id is the account's to choose."""
+    route53 = aws.client("route53", aws.root(account), region)
+    made = route53.create_hosted_zone(Name=domain.partition(".")[2], CallerReference=account)
+    return made["HostedZone"]["Id"].rpartition("/")[2]
 
 
 def _code(error: ClientError) -> str:

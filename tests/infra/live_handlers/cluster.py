@@ -65,18 +65,6 @@ def access_policy(asked: Asked) -> Made:
     return Made(f"{asked['clusterName']}#{asked['principalArn']}#{asked['policyArn']}")
 
 
-def addon(asked: Asked) -> Made:
-    # The provider asks with one of the two ways to resolve conflicts when it creates.
-    made = asked.client("eks").create_addon(
-        **asked.same(
-            "clusterName", "addonName", "addonVersion", "configurationValues", "serviceAccountRoleArn", "tags",
-            resolveConflicts="resolveConflictsOnCreate",
-        )
-    )["addon"]  # fmt: skip
-    asked.get("resolveConflictsOnUpdate")
-    return Made(f"{asked['clusterName']}:{asked['addonName']}", {"arn": made["addonArn"]})
-
-
 def pod_identity(asked: Asked) -> Made:
     made = asked.client("eks").create_pod_identity_association(
         **asked.same("clusterName", "namespace", "serviceAccount", "roleArn", "targetRoleArn", "disableSessionTags", "tags")

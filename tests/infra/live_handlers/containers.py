@@ -15,15 +15,6 @@ def cluster(asked: Asked) -> Made:
     return Made(made["clusterArn"], {"arn": made["clusterArn"], "name": made["clusterName"]})
 
 
-def capacity_providers(asked: Asked) -> Made:
-    asked.client("ecs").put_cluster_capacity_providers(
-        cluster=asked["clusterName"],
-        capacityProviders=asked.get("capacityProviders") or [],
-        defaultCapacityProviderStrategy=asked.get("defaultCapacityProviderStrategies") or [],
-    )
-    return Made(asked["clusterName"])
-
-
 def task_definition(asked: Asked) -> Made:
     request: dict[str, Any] = {"containerDefinitions": json.loads(asked["containerDefinitions"])}
     if "volumes" in asked:

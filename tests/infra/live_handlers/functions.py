@@ -82,13 +82,6 @@ def mapping(asked: Asked) -> Made:
     return Made(uuid, {"uuid": uuid, "arn": asked.arn("lambda", f"event-source-mapping:{uuid}")})
 
 
-def invoke_config(asked: Asked) -> Made:
-    asked.client("lambda").put_function_event_invoke_config(
-        **asked.some("functionName", "qualifier", "maximumRetryAttempts", "maximumEventAgeInSeconds", "destinationConfig")
-    )
-    return Made(asked["functionName"])
-
-
 def api(asked: Asked) -> Made:
     made = asked.client("apigatewayv2").create_api(
         Name=asked.called(),

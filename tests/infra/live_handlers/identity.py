@@ -50,14 +50,6 @@ def provider(asked: Asked) -> Made:
     return Made(arn, {"arn": arn})
 
 
-def instance_profile(asked: Asked) -> Made:
-    iam = asked.client("iam")
-    name = asked.called()
-    made = iam.create_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=asked["role"])
-    return Made(name, {"arn": made["Arn"], "name": name})
-
-
 def _tags(asked: Asked) -> dict[str, Any]:
     tags = asked.tags()
     return {"Tags": tags} if tags else {}

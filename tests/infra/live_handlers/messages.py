@@ -35,10 +35,6 @@ def queue_policy(asked: Asked) -> Made:
     return _attribute(asked, "Policy", "policy")
 
 
-def redrive_policy(asked: Asked) -> Made:
-    return _attribute(asked, "RedrivePolicy", "redrivePolicy")
-
-
 def redrive_allow_policy(asked: Asked) -> Made:
     return _attribute(asked, "RedriveAllowPolicy", "redriveAllowPolicy")
 
