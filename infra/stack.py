@@ -74,6 +74,7 @@ def build(
         "alarms-topic": delayed.topic_arn,
         "apply-role": identity.apply_role_arn,
         "bucket": base.storage.bucket,
+        # What the second project reaches the cluster by.
         "cluster-certificate-authority": cluster.certificate_authority,
         "cluster-endpoint": cluster.endpoint,
         "cluster-name": cluster.name,

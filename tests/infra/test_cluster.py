@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import json
 from functools import cache
 from typing import Any
 
 import pulumi
 import pytest
+from google.protobuf import json_format, struct_pb2
+from pulumi.runtime import mocks as runtime
+from pulumi.runtime._callbacks import _CallbackServicer
+from pulumi.runtime.proto import resource_pb2
 
 from infra.cluster import ADMIN, CLUSTER_POLICIES, CLUSTER_TYPE, LOG_TYPES, NODE_POLICIES, without_creator
 from tests.infra.graph import Graph, Resource
 from tests.infra.inside_vpc import APPLY, made
 from tests.infra.stacks import ACCOUNTS, STACKS
+from tests.infra.wire import UNKNOWN
 
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
@@ -177,3 +184,46 @@ def test_the_transform_mends_whatever_the_component_gives(given: dict[str, Any])
 @pytest.mark.parametrize("type_", ["aws:eks/addon:Addon", "aws:iam/role:Role", "pulumi:providers:kubernetes"])
 def test_the_transform_leaves_the_other_children_alone(type_: str) -> None:
     assert transformed(type_, accessConfig={}) is None
+
+
+def called_back(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What the engine gets for a child when it calls the transform back in a preview, by Pulumi's own machinery."""
+
+    async def call() -> dict[str, Any]:
+        runtime.set_mocks(Nothing(), preview=True)
+        monitor: Any = None
+        servicer = _CallbackServicer(monitor)
+        token = servicer.register_transform(without_creator).token
+        child = struct_pb2.Struct()
+        child.update(inputs)
+        options = resource_pb2.TransformResourceOptions(protect=True, ignore_changes=["bootstrapSelfManagedAddons"])
+        request = resource_pb2.TransformRequest(
+            custom=True, type=CLUSTER_TYPE, name="cluster-eksCluster", properties=child, options=options
+        )
+        answer = await servicer._callbacks[token](request.SerializeToString())
+        await _CallbackServicer.shutdown()
+        return json_format.MessageToDict(answer)
+
+    return contextvars.Context().run(lambda: asyncio.run(call()))
+
+
+class Nothing(runtime.Mocks):
+    def new_resource(self, args: runtime.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        raise AssertionError(args.typ)
+
+    def call(self, args: runtime.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        raise AssertionError(args.token)
+
+
+def test_what_a_preview_does_not_know_yet_is_not_lost_in_the_transform() -> None:
+    """Before the first `up` the roles have no ARN and the subnets no id."""
+    answer = called_back({"name": "it", "roleArn": UNKNOWN, "vpcConfig": {"subnetIds": [UNKNOWN, "subnet-2"]}})
+    assert answer["properties"] == {
+        "name": "it",
+        "roleArn": UNKNOWN,
+        "vpcConfig": {"subnetIds": [UNKNOWN, "subnet-2"]},
+        "accessConfig": {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": False},
+        "zonalShiftConfig": {"enabled": True},
+    }
+    assert answer["options"]["protect"] is True
+    assert answer["options"]["ignoreChanges"] == ["bootstrapSelfManagedAddons"]

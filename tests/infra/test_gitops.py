@@ -21,6 +21,7 @@ from infra.argocd import CHART_VERSION
 from infra.options import SettingsError
 from infra.settings import ENVIRONMENTS
 from tests.conftest import ROOT
+from tests.infra.conftest import Graphs
 from tests.infra.graph import Graph, run_program
 from tests.infra.stacks import STACKS, committed
 
@@ -94,6 +95,17 @@ def test_everything_goes_to_the_cluster_of_the_first_project(stack: str) -> None
     assert cluster["cluster"]["server"] == PLATFORM["cluster-endpoint"]
     assert cluster["cluster"]["certificate-authority-data"] == PLATFORM["cluster-certificate-authority"]
     assert config["current-context"] == config["contexts"][0]["name"] == PLATFORM["cluster-name"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_first_project_gives_what_this_one_asks_for(stack: str, graphs: Graphs) -> None:
+    platform = graphs(stack)
+    given = {name: platform.outputs[name] for name in PLATFORM}
+    assert not platform.secret_outputs & PLATFORM.keys()
+    reached = made(stack, given, repository="https://github.com/octo-org/podium").one(PROVIDER, "cluster")
+    config = reached.inputs["kubeconfig"]
+    assert config["clusters"][0]["cluster"]["server"] == given["cluster-endpoint"]
+    assert f"podium-{stack}-cluster" in config["users"][0]["user"]["exec"]["args"]
 
 
 def test_the_kubeconfig_holds_no_secret() -> None:

@@ -14,7 +14,7 @@ from tests.infra.mutations import MUTATIONS, Mutation
 
 Rung = Callable[[Graph], list[str]]
 # Rungs that judge a graph by itself, and fast enough to be asked for each mutation.
-MODULES = {"pack": "tests.infra.pack"}
+MODULES = {"rules": "tests.infra.rules", "pack": "tests.infra.pack", "lint": "tests.infra.lint"}
 
 
 def rung(name: str) -> Rung:
