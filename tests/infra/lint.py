@@ -30,6 +30,7 @@ MANAGED = {
 MANAGES = {
     ("job", "ec2:CreateNetworkInterfacePermission"): "SageMaker lends an interface of our VPC to its own machines",
     ("job", "ec2:DeleteNetworkInterfacePermission"): "and takes it back",
+    ("runner", "ec2:CreateNetworkInterfacePermission"): "to CodeBuild's machines alone, by ec2:AuthorizedService",
     ("job", "kms:CreateGrant"): "for AWS resources alone: the disks of a job",
 }
 # Made by hand at first, and held by a boundary that tests/infra/test_applying.py tries to get out of.
