@@ -32,6 +32,9 @@ NEEDED: Mapping[str, str] = {
 # Only where a domain is set.
 OPTIONAL: Mapping[str, str] = {"certificate-arn": r"arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+"}
 
+# For people and for the settings of workflows: no manifest names them, so they are not in the file.
+ELSEWHERE = frozenset({"apply-role", "fargate-address", "http-endpoint", "preview-role", "push-role", "train-role"})
+
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|credential|private|api-?key", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"\[secret\]|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|-----BEGIN|eyJ[\w-]+\.[\w-]+\.|gh[pousr]_\w{20,}"
@@ -48,7 +51,9 @@ def platform_values(outputs: Mapping[str, Any], environment: str) -> dict[str, s
         BadInput: an output is missing, unknown, looks like a secret, or not as it must. Names all that are wrong.
     """
     problems = [*_secrets(outputs), *_names(outputs)]
-    values = {name: _text(value) for name, value in sorted(outputs.items()) if value is not None}
+    values = {
+        name: _text(value) for name, value in sorted(outputs.items()) if value is not None and name not in ELSEWHERE
+    }
     known = {**NEEDED, **OPTIONAL}
     for name, value in values.items():
         pattern = known.get(name)
@@ -71,10 +76,10 @@ def _secrets(outputs: Mapping[str, Any]) -> list[str]:
 def _names(outputs: Mapping[str, Any]) -> list[str]:
     given = {name for name, value in outputs.items() if value is not None}
     missing = sorted(set(NEEDED) - given)
-    unknown = sorted(set(outputs) - set(NEEDED) - set(OPTIONAL))
+    unknown = sorted(set(outputs) - set(NEEDED) - set(OPTIONAL) - ELSEWHERE)
     problems = [f"the stack has no output {', '.join(missing)}: bring it up first"] if missing else []
     if unknown:
-        problems.append(f"{', '.join(unknown)}: unknown; an output for manifests is listed in ci/platform_values.py")
+        problems.append(f"{', '.join(unknown)}: unknown; ci/platform_values.py lists a stack's outputs")
     return problems
 
 

@@ -85,7 +85,7 @@ class Fargate(Component):
         )
         self._log_group = aws.cloudwatch.LogGroup(
             "fargate",
-            name=f"/aws/ecs/{site.name('fargate')}",
+            name=f"/ecs/{site.name('fargate')}",
             retention_in_days=LOG_DAYS,
             kms_key_id=args.logs_key,
             opts=self.below(),

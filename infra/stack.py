@@ -20,6 +20,7 @@ from infra.sagemaker import Sagemaker, SagemakerArgs
 from infra.settings import Settings
 from infra.site import Site
 from infra.storage import Storage, StorageArgs
+from infra.targets import Targets, TargetsArgs
 from infra.workloads import Workloads, WorkloadsArgs
 
 
@@ -50,6 +51,7 @@ def build(
     identity = _identity(settings, base, jobs, boundary, opts)
     cluster = _cluster(settings, base, identity, opts)
     delayed = _delayed(settings, base, release, opts)
+    targets = _targets(settings, base, release, opts)
     workloads = Workloads(
         "workloads",
         site,
@@ -64,13 +66,16 @@ def build(
         ),
         opts,
     )
-    return {
+    outputs: dict[str, pulumi.Input[object] | None] = {
         "account": site.account,
         "alarms-topic": delayed.topic_arn,
         "apply-role": identity.apply_role_arn,
         "bucket": base.storage.bucket,
+        "certificate-arn": targets.certificate_arn,
         "cluster-name": cluster.name,
         "data-key": base.keys.data.arn,
+        "fargate-address": targets.fargate_address,
+        "http-endpoint": targets.http_endpoint,
         "job-role": jobs.role_arn,
         "job-security-group": jobs.security_group_id,
         "job-subnets": base.network.private_subnet_ids,
@@ -86,6 +91,7 @@ def build(
         "train-repository": base.storage.repositories["train"].name,
         "train-role": identity.train_role_arn,
     }
+    return {name: value for name, value in outputs.items() if value is not None}
 
 
 def _base(settings: Settings, site: Site, opts: pulumi.ResourceOptions) -> Base:
@@ -150,3 +156,20 @@ def _delayed(settings: Settings, base: Base, release: Release | None, opts: pulu
         release=release,
     )
     return Delayed("delayed", base.site, args, opts)
+
+
+def _targets(settings: Settings, base: Base, release: Release | None, opts: pulumi.ResourceOptions) -> Targets:
+    serve, network = base.storage.repositories["serve"], base.network
+    args = TargetsArgs(
+        settings=settings,
+        release=release,
+        bucket=base.storage.bucket,
+        data_key=base.keys.data.arn,
+        logs_key=base.keys.logs.arn,
+        repository=serve.url,
+        repository_arn=serve.arn,
+        vpc_id=network.vpc_id,
+        cidr=network.cidr,
+        subnet_ids=network.private_subnet_ids,
+    )
+    return Targets("targets", base.site, args, opts)

@@ -56,7 +56,7 @@ def test_a_task_is_the_image_by_digest_on_a_file_system_that_it_cannot_change() 
         assert each["image"] == f"{REPOSITORY}@{RELEASE.serve_amd64}"
         assert each["readonlyRootFilesystem"] is True
         assert each["mountPoints"] == [{"sourceVolume": "scratch", "containerPath": "/tmp", "readOnly": False}]  # noqa: S108
-        assert each["logConfiguration"]["options"]["awslogs-group"] == "/aws/ecs/podium-staging-fargate"
+        assert each["logConfiguration"]["options"]["awslogs-group"] == "/ecs/podium-staging-fargate"
     serve = containers()["serve"]
     # The image's own user, command and port.
     assert not {"user", "entryPoint", "command", "privileged"} & set(serve)
