@@ -31,9 +31,11 @@ NEEDED: Mapping[str, str] = {
 }
 # Only where a domain is set.
 OPTIONAL: Mapping[str, str] = {"certificate-arn": r"arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+"}
-
-# For people and for the settings of workflows: no manifest names them, so they are not in the file.
-ELSEWHERE = frozenset({"apply-role", "fargate-address", "http-endpoint", "preview-role", "push-role", "train-role"})
+# For people, workflows and the cluster's own project, which ask the stack itself.
+NOT_FOR_MANIFESTS = frozenset({
+    "apply-role", "cluster-certificate-authority", "cluster-endpoint", "fargate-address", "http-endpoint",
+    "preview-role", "push-role", "train-role",
+})  # fmt: skip
 
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|credential|private|api-?key", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
@@ -51,9 +53,8 @@ def platform_values(outputs: Mapping[str, Any], environment: str) -> dict[str, s
         BadInput: an output is missing, unknown, looks like a secret, or not as it must. Names all that are wrong.
     """
     problems = [*_secrets(outputs), *_names(outputs)]
-    values = {
-        name: _text(value) for name, value in sorted(outputs.items()) if value is not None and name not in ELSEWHERE
-    }
+    outputs = {name: value for name, value in outputs.items() if name not in NOT_FOR_MANIFESTS}
+    values = {name: _text(value) for name, value in sorted(outputs.items()) if value is not None}
     known = {**NEEDED, **OPTIONAL}
     for name, value in values.items():
         pattern = known.get(name)
@@ -76,7 +77,7 @@ def _secrets(outputs: Mapping[str, Any]) -> list[str]:
 def _names(outputs: Mapping[str, Any]) -> list[str]:
     given = {name for name, value in outputs.items() if value is not None}
     missing = sorted(set(NEEDED) - given)
-    unknown = sorted(set(outputs) - set(NEEDED) - set(OPTIONAL) - ELSEWHERE)
+    unknown = sorted(set(outputs) - set(NEEDED) - set(OPTIONAL) - NOT_FOR_MANIFESTS)
     problems = [f"the stack has no output {', '.join(missing)}: bring it up first"] if missing else []
     if unknown:
         problems.append(f"{', '.join(unknown)}: unknown; ci/platform_values.py lists a stack's outputs")

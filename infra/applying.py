@@ -55,7 +55,7 @@ PASSED_TO = (
 MANAGED = (
     "AmazonEKSBlockStoragePolicy", "AmazonEKSClusterPolicy", "AmazonEKSComputePolicy",
     "AmazonEKSLoadBalancingPolicy", "AmazonEKSNetworkingPolicy", "AmazonEKSWorkerNodeMinimalPolicy",
-    "AmazonEC2ContainerRegistryPullOnly", "service-role/AmazonECSTaskExecutionRolePolicy",
+    "AmazonEC2ContainerRegistryPullOnly",
 )  # fmt: skip
 
 
@@ -95,8 +95,7 @@ def _unnamed(site: Site) -> list[Statement]:
         "UntagResource",
     ]
     apis = [
-        f"arn:{PARTITION}:apigateway:{site.region}::{path}"
-        for path in ("/apis", "/apis/*", "/domainnames", "/domainnames/*", "/tags/*", "/vpclinks", "/vpclinks/*")
+        f"arn:{PARTITION}:apigateway:{site.region}::/{kind}*" for kind in ("apis", "domainnames", "tags/", "vpclinks")
     ]
     return [
         allow("Network", NETWORK, [site.arn("ec2", "*/*")]),

@@ -110,7 +110,7 @@ class Sagemaker(Component):
         metrics = {"StringEquals": {"cloudwatch:namespace": GROUP}}
         return [
             allow("Group", ["logs:CreateLogGroup", "logs:DescribeLogStreams"], [group, f"{group}:log-stream:*"]),
-            allow("Lines", ["logs:CreateLogStream", "logs:PutLogEvents"], [group, f"{group}:log-stream:*"]),
+            allow("Lines", ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{group}:log-stream:*"]),
             allow("Metrics", ["cloudwatch:PutMetricData"], ["*"], metrics),
         ]
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.boundary import Boundary, BoundaryArgs
+from infra.certificate import Certificate
 from infra.cluster import Cluster, ClusterArgs
 from infra.delayed import Delayed, DelayedArgs
+from infra.edge import HttpApi, HttpApiArgs
+from infra.fargate import Fargate, FargateArgs
 from infra.identity import Identity, IdentityArgs
 from infra.keys import Keys
 from infra.network import Network, NetworkArgs
@@ -20,7 +23,6 @@ from infra.sagemaker import Sagemaker, SagemakerArgs
 from infra.settings import Settings
 from infra.site import Site
 from infra.storage import Storage, StorageArgs
-from infra.targets import Targets, TargetsArgs
 from infra.workloads import Workloads, WorkloadsArgs
 
 
@@ -51,7 +53,6 @@ def build(
     identity = _identity(settings, base, jobs, boundary, opts)
     cluster = _cluster(settings, base, identity, opts)
     delayed = _delayed(settings, base, release, opts)
-    targets = _targets(settings, base, release, opts)
     workloads = Workloads(
         "workloads",
         site,
@@ -66,16 +67,17 @@ def build(
         ),
         opts,
     )
-    outputs: dict[str, pulumi.Input[object] | None] = {
+    certificate = Certificate("certificate", site, settings.domain, opts) if settings.domain.name else None
+    others = {} if release is None else _other_targets(settings, base, release, certificate, opts)
+    return {
         "account": site.account,
         "alarms-topic": delayed.topic_arn,
         "apply-role": identity.apply_role_arn,
         "bucket": base.storage.bucket,
-        "certificate-arn": targets.certificate_arn,
+        "cluster-certificate-authority": cluster.certificate_authority,
+        "cluster-endpoint": cluster.endpoint,
         "cluster-name": cluster.name,
         "data-key": base.keys.data.arn,
-        "fargate-address": targets.fargate_address,
-        "http-endpoint": targets.http_endpoint,
         "job-role": jobs.role_arn,
         "job-security-group": jobs.security_group_id,
         "job-subnets": base.network.private_subnet_ids,
@@ -90,8 +92,9 @@ def build(
         "table": delayed.table,
         "train-repository": base.storage.repositories["train"].name,
         "train-role": identity.train_role_arn,
+        **({"certificate-arn": certificate.arn} if certificate and certificate.arn else {}),
+        **others,
     }
-    return {name: value for name, value in outputs.items() if value is not None}
 
 
 def _base(settings: Settings, site: Site, opts: pulumi.ResourceOptions) -> Base:
@@ -158,18 +161,39 @@ def _delayed(settings: Settings, base: Base, release: Release | None, opts: pulu
     return Delayed("delayed", base.site, args, opts)
 
 
-def _targets(settings: Settings, base: Base, release: Release | None, opts: pulumi.ResourceOptions) -> Targets:
-    serve, network = base.storage.repositories["serve"], base.network
-    args = TargetsArgs(
-        settings=settings,
-        release=release,
-        bucket=base.storage.bucket,
-        data_key=base.keys.data.arn,
-        logs_key=base.keys.logs.arn,
-        repository=serve.url,
-        repository_arn=serve.arn,
-        vpc_id=network.vpc_id,
-        cidr=network.cidr,
-        subnet_ids=network.private_subnet_ids,
-    )
-    return Targets("targets", base.site, args, opts)
+def _other_targets(
+    settings: Settings, base: Base, release: Release, certificate: Certificate | None, opts: pulumi.ResourceOptions
+) -> dict[str, pulumi.Input[object]]:
+    """The same image beside the cluster, where the settings say so; the outputs are where it answers."""
+    bucket, repository = base.storage.bucket, base.storage.repositories["serve"]
+    data_key, logs_key = base.keys.data.arn, base.keys.logs.arn
+    outputs: dict[str, pulumi.Input[object]] = {}
+    if settings.http.enabled:
+        http = HttpApiArgs(
+            settings=settings.http,
+            bucket=bucket,
+            data_key=data_key,
+            logs_key=logs_key,
+            repository=repository.url,
+            release=release,
+        )
+        outputs["http-endpoint"] = HttpApi("http", base.site, http, opts).endpoint
+    # The settings see to it that a task's load balancer has a certificate.
+    if settings.fargate.enabled and certificate and certificate.arn:
+        tasks = FargateArgs(
+            settings=settings.fargate,
+            bucket=bucket,
+            data_key=data_key,
+            logs_key=logs_key,
+            repository=repository.url,
+            repository_arn=repository.arn,
+            release=release,
+            vpc_id=base.network.vpc_id,
+            cidr=base.network.cidr,
+            subnet_ids=base.network.private_subnet_ids,
+            certificate_arn=certificate.arn,
+            domain=settings.domain.name,
+            zone=settings.domain.zone,
+        )
+        outputs["fargate-address"] = Fargate("fargate", base.site, tasks, opts).address
+    return outputs

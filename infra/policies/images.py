@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity
@@ -74,10 +75,16 @@ def lifecycle(repository: PolicyResource, stack: Stack) -> Iterator[str]:
 @resource_rule(
     "image-pins-kept",
     LIFECYCLE,
-    "No image that an environment may pin expires: every image that was released has a tag.",
-    fix="Let every rule select tagStatus untagged.",
+    "No image that an environment may pin expires: each was pushed under a tag, which is its commit.",
+    fix="Let every rule select untagged images, or tags whose beginning is no commit's.",
 )
 def pins_kept(policy: ResourceValidationArgs) -> Iterator[str]:
     for rule in json.loads(policy.props["policy"]).get("rules", []):
-        if at(rule, "selection", "tagStatus") != "untagged":
-            yield f"rule {rule.get('rulePriority')} expires images that have tags"
+        chosen = rule.get("selection", {})
+        if chosen.get("tagStatus") == "untagged":
+            continue
+        prefixes = chosen.get("tagPrefixList", []) + [
+            each.partition("*")[0] for each in chosen.get("tagPatternList", [])
+        ]
+        if not prefixes or any(re.fullmatch("[0-9a-f]*", prefix) for prefix in prefixes):
+            yield f"rule {rule.get('rulePriority')} expires images that may be pinned"

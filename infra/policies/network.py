@@ -8,6 +8,7 @@ from typing import Any
 from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity
 
 from infra.policies.containers import BALANCER
+from infra.policies.documents import allowed
 from infra.policies.rules import Stack, at, items, resource_rule, stack_rule
 
 VPC, GROUP = "aws:ec2/vpc:Vpc", "aws:ec2/securityGroup:SecurityGroup"
@@ -79,6 +80,21 @@ def flow_logs(vpc: PolicyResource, stack: Stack) -> Iterator[str]:
 def no_public_addresses(subnet: ResourceValidationArgs) -> Iterator[str]:
     if subnet.props.get("mapPublicIpOnLaunch") is True:
         yield "gives out public addresses"
+
+
+@resource_rule(
+    "network-endpoint-policy",
+    "aws:ec2/vpcEndpoint:VpcEndpoint",
+    "What goes through a gateway endpoint goes to what is ours: nobody carries data into a bucket of their own.",
+    fix="Set policy on gateway endpoints, and name resources or an account in each statement.",
+)
+def endpoint_policy(endpoint: ResourceValidationArgs) -> Iterator[str]:
+    policy = endpoint.props.get("policy")
+    if policy is None and endpoint.props.get("vpcEndpointType", "Gateway") == "Gateway":
+        yield "lets anything through"
+    for statement in allowed(policy):
+        if "*" in statement.resources and not statement.conditions:
+            yield f"{statement.sid} lets anything through"
 
 
 @resource_rule(

@@ -12,7 +12,6 @@ from infra.policies.rules import resource_rule
 HELD = (
     "aws:s3/bucketPolicy:BucketPolicy", "aws:sqs/queuePolicy:QueuePolicy", "aws:sqs/queue:Queue",
     "aws:sns/topicPolicy:TopicPolicy", "aws:sns/topic:Topic", "aws:ecr/repositoryPolicy:RepositoryPolicy",
-    "aws:ec2/vpcEndpoint:VpcEndpoint",
 )  # fmt: skip
 
 

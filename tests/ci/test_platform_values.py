@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from ci.errors import BadInput
-from ci.platform_values import ELSEWHERE, NEEDED, OPTIONAL, platform_values
+from ci.platform_values import NEEDED, NOT_FOR_MANIFESTS, OPTIONAL, platform_values
 from tests.infra.graph import record
 from tests.infra.stacks import STACKS, values
 
@@ -102,7 +102,7 @@ def test_the_outputs_of_one_environment_are_not_anothers() -> None:
 
 
 def test_outputs_that_no_manifest_names_are_left_out() -> None:
-    others = dict.fromkeys(ELSEWHERE, "x")
+    others = dict.fromkeys(NOT_FOR_MANIFESTS, "x")
     assert platform_values({**GOOD, **others}, "staging") == platform_values(GOOD, "staging")
 
 
@@ -110,7 +110,7 @@ def test_outputs_that_no_manifest_names_are_left_out() -> None:
 def test_the_outputs_of_the_stacks_are_those_that_are_written(stack: str) -> None:
     # Without AWS: the program's own outputs, its ids and ARNs made up in their real shapes.
     outputs = record(stack, values=values(stack, everything=True), released=True).outputs
-    assert set(outputs) == {*NEEDED, *OPTIONAL, *ELSEWHERE}
+    assert set(outputs) == {*NEEDED, *OPTIONAL, *NOT_FOR_MANIFESTS}
     assert platform_values(outputs, stack)["bucket"] == outputs["bucket"]
     first = platform_values(record(stack).outputs, stack)
     assert set(first) == set(NEEDED)

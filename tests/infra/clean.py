@@ -116,7 +116,9 @@ def _images() -> Iterator[Resource]:
         "encryptionConfigurations": [{"encryptionType": "KMS", "kmsKey": KEY}],
     })  # fmt: skip
     untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 7}
-    rules = {"rules": [{"rulePriority": 1, "selection": untagged, "action": {"type": "expire"}}]}
+    branches = {**untagged, "tagStatus": "tagged", "tagPrefixList": ["branch-"]}
+    rules = {"rules": [{"rulePriority": n, "selection": each, "action": {"type": "expire"}}
+                       for n, each in enumerate((untagged, branches), 1)]}  # fmt: skip
     yield made("aws:ecr/lifecyclePolicy:LifecyclePolicy", "serve", {"repository": name, "policy": json.dumps(rules)})
 
 
@@ -197,6 +199,9 @@ def _network() -> Iterator[Resource]:
         yield made("aws:ec2/routeTable:RouteTable", name, {"id": table, "vpcId": "vpc-0aa"})
         through = {"subnetId": subnet, "routeTableId": table}
         yield made("aws:ec2/routeTableAssociation:RouteTableAssociation", name, through)
+    own = document(allow("s3:*", f"arn:aws:s3:::{DATA}/*", Principal="*"))
+    yield made("aws:ec2/vpcEndpoint:VpcEndpoint", "s3", {"vpcId": "vpc-0aa", "policy": own})
+    yield made("aws:ec2/vpcEndpoint:VpcEndpoint", "sts", {"vpcId": "vpc-0aa", "vpcEndpointType": "Interface"})
     yield made("aws:ec2/internetGateway:InternetGateway", "out", {"id": "igw-0aa", "vpcId": "vpc-0aa"})
     route = {"routeTableId": "rtb-0bb", "gatewayId": "igw-0aa", "destinationCidrBlock": "0.0.0.0/0"}
     yield made("aws:ec2/route:Route", "out", route)

@@ -14,6 +14,7 @@ from tests.infra.graph import Graph, Resource
 from tests.infra.rules import AWS
 from tests.infra.wire import strings
 
+WIDTH = 110
 FOLDER = ROOT / "tests" / "infra" / "golden"
 
 
@@ -26,7 +27,7 @@ def golden(graph: Graph) -> str:
         paths[each.urn]: _shown(each, paths, lone_provider) for each in sorted(graph.resources, key=lambda it: it.urn)
     }
     whole = {"outputs": graph.outputs, "secret outputs": sorted(graph.secret_outputs), "resources": resources}
-    return json.dumps(_readable(whole, references), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return _written(_readable(whole, references)) + "\n"
 
 
 def path(graph: Graph, resource: Resource) -> str:
@@ -35,10 +36,26 @@ def path(graph: Graph, resource: Resource) -> str:
     return f"{'/'.join([*above, resource.name])} {resource.type.removeprefix('aws:')}"
 
 
+def _written(value: Any, depth: int = 0, before: int = 0) -> str:
+    """JSON with sorted keys, where what fits into a line is one: a policy's statement is read at a glance."""
+    line = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if len(line) + 2 * depth + before <= WIDTH or not isinstance(value, dict | list) or not value:
+        return line
+    space = "  " * (depth + 1)
+    if isinstance(value, list):
+        inside = [_written(each, depth + 1) for each in value]
+        return "[\n" + ",\n".join(space + each for each in inside) + f"\n{space[2:]}]"
+    keys = {json.dumps(key, ensure_ascii=False): each for key, each in sorted(value.items())}
+    inside = [f"{key}: {_written(each, depth + 1, len(key) + 2)}" for key, each in keys.items()]
+    return "{\n" + ",\n".join(space + each for each in inside) + f"\n{space[2:]}}}"
+
+
 def _shown(each: Resource, paths: Mapping[str, str], lone_provider: set[str]) -> dict[str, Any]:
     """Only what is said: most have no aliases, and all the same provider."""
     by_inputs = {urn for urns in each.property_dependencies.values() for urn in urns}
     provider = "" if each.provider in lone_provider else paths.get(each.provider, each.provider)
+    if each.custom and each.type.startswith("aws:") and not each.provider:
+        provider = "default"
     said = {
         "protect": each.protect,
         "retain": each.retain,

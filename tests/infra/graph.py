@@ -102,13 +102,18 @@ def record(
     from tests.infra import stacks
 
     chosen = values if values is not None else stacks.values(stack)
-    config = {f"podium:{key}": each if isinstance(each, str) else json.dumps(each) for key, each in chosen.items()}
     answering = mocks or Answers(str(chosen.get("account", ACCOUNT)), str(chosen.get("region", REGION)))
     with tempfile.TemporaryDirectory() as folder:
         deploy = Path(folder)
         if released:
             stacks.release(deploy, stack)
+        config = configuration(chosen)
         return run_program(lambda: run(deploy), stack=stack, config=config, mocks=answering, mutate=mutate)
+
+
+def configuration(values: Mapping[str, Any]) -> dict[str, str]:
+    """A stack's settings as the engine hands them to the program: all are texts."""
+    return {f"podium:{key}": each if isinstance(each, str) else json.dumps(each) for key, each in values.items()}
 
 
 def run_program(

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.boundary import Boundary
+from infra.boundary import Boundary, BoundaryArgs
 from infra.cluster import Cluster, ClusterArgs
 from infra.network import Network, NetworkArgs
 from infra.program import provider
@@ -33,7 +33,8 @@ def made(stack: str, **changed: dict[str, Any]) -> Graph:
 
     def program() -> None:
         opts = pulumi.ResourceOptions(provider=provider(settings))
-        boundary = Boundary("boundary", stack, settings.account, opts)
+        held = BoundaryArgs(environment=stack, account=settings.account, state=settings.state)
+        boundary = Boundary("boundary", held, opts)
         site = Site(stack, settings.account, settings.region, boundary.arn)
         cluster_key, logs_key = (aws.kms.Key(name, opts=opts) for name in ("cluster-key", "logs-key"))
         network = Network("network", NetworkArgs(site, settings.network, logs_key), opts)

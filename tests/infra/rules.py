@@ -181,10 +181,7 @@ def order(graph: Graph) -> Iterator[str]:
     for each in graph.of("aws:eks/cluster:Cluster"):
         yield from _logged(graph, each, f"/aws/eks/{each.inputs.get('name')}/cluster")
         yield from _after_role(graph, each, [each.inputs.get("roleArn"), _nodes(each)])
-        # Nodes start at once, and pull their images by these.
-        routes = [one for one in graph.of("aws:ec2/route:Route") if "natGatewayId" in one.inputs]
-        ways = [*routes, *graph.of("aws:ec2/routeTableAssociation:RouteTableAssociation")]
-        yield from _late(graph, each, ways, "routes of its subnets", "its nodes start at once, and need a way out")
+        yield from _late(graph, each, _ways_out(graph, each), "way out", "its nodes pull their images as they start")
     for each in graph.of("aws:lambda/function:Function"):
         config = each.inputs.get("loggingConfig", {})
         yield from _logged(graph, each, config.get("logGroup", f"/aws/lambda/{each.inputs.get('name')}"))
@@ -192,8 +189,6 @@ def order(graph: Graph) -> Iterator[str]:
     for each in graph.of("aws:lambda/eventSourceMapping:EventSourceMapping"):
         functions = [one for one in graph.of("aws:lambda/function:Function") if one.urn in graph.needs(each)]
         yield from _after_role(graph, each, [one.inputs.get("role") for one in functions])
-    for each in graph.of("aws:ec2/flowLog:FlowLog"):
-        yield from _after_role(graph, each, [each.inputs.get("iamRoleArn")])
     for each in graph.of("aws:s3/bucketNotification:BucketNotification"):
         queues = {one.get("queueArn") for one in each.inputs.get("queues", [])}
         urls = {one.outputs["url"] for one in graph.of("aws:sqs/queue:Queue") if one.outputs["arn"] in queues}
@@ -215,7 +210,9 @@ def gateways(graph: Graph) -> Iterator[str]:
     for service in ("s3", "dynamodb"):
         found = [each for each in endpoints if str(each.inputs["serviceName"]).endswith(f".{service}")]
         have = {table for each in found for table in each.inputs.get("routeTableIds", [])}
-        if not tables <= have or not found:
+        if not found:
+            yield f"there is no gateway endpoint of {service}"
+        elif not tables <= have:
             yield f"{len(tables - have)} private route tables lack the gateway endpoint of {service}"
 
 
@@ -255,6 +252,18 @@ def _after_role(graph: Graph, each: Resource, arns: list[Any]) -> Iterator[str]:
         types = ("aws:iam/rolePolicy:RolePolicy", "aws:iam/rolePolicyAttachment:RolePolicyAttachment")
         given = [one for type_ in types for one in graph.of(type_) if one.inputs.get("role") in (role.id, role.name)]
         yield from _late(graph, each, given, f"policy in {role.name}", "its role may do nothing until then")
+
+
+def _ways_out(graph: Graph, cluster: Resource) -> list[Resource]:
+    """The routes of the cluster's subnets, and what ties those to these."""
+    subnets = cluster.inputs.get("vpcConfig", {}).get("subnetIds", [])
+    tied = [
+        one
+        for one in graph.of("aws:ec2/routeTableAssociation:RouteTableAssociation")
+        if one.inputs.get("subnetId") in subnets
+    ]
+    tables = {one.inputs.get("routeTableId") for one in tied}
+    return [*tied, *(one for one in graph.of("aws:ec2/route:Route") if one.inputs.get("routeTableId") in tables)]
 
 
 def _nodes(cluster: Resource) -> Any:

@@ -7,9 +7,60 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Skip:
+    """
+    Args:
+        resource: a pattern for Terraform's address, `aws_s3_bucket.Storage_logs`.
+    """
+
     check: str
     resource: str
     because: str
 
 
-SKIPS: tuple[Skip, ...] = ()
+SKIPS = (
+    Skip(
+        "CKV2_AWS_5", "aws_security_group.Sagemaker_job",
+        "SageMaker attaches it to the jobs that a workflow starts: none of them is in the stack.",
+    ),
+    Skip(
+        "CKV2_AWS_62", "aws_s3_bucket.Storage_logs",
+        "Nobody works on access logs; what somebody works on, inputs of delayed rankings, does send events.",
+    ),
+    Skip(
+        "CKV_AWS_116", "aws_lambda_function.Delayed_Function_worker",
+        "Lambda's own dead letters are for asynchronous calls. This one is fed by a queue, which has dead letters.",
+    ),
+    Skip(
+        "CKV_AWS_117", "aws_lambda_function.Delayed_Function_worker",
+        "It asks S3, DynamoDB and KMS, which answer by IAM: a VPC would add cold start and keep nobody out.",
+    ),
+    Skip(
+        "CKV_AWS_144", "aws_s3_bucket.Storage_*",
+        "One region serves. Models come again from git and data, and versions and protection are against slips.",
+    ),
+    Skip(
+        "CKV_AWS_145", "aws_s3_bucket.Storage_logs",
+        "S3 delivers access logs to no bucket that is encrypted with a key of ours (S3 user guide, server access logs).",
+    ),
+    Skip(
+        "CKV_AWS_272", "aws_lambda_function.*",
+        "Signing is for code in archives; an image is pinned by its digest, which says as much.",
+    ),
+    Skip(
+        "CKV_AWS_289", "aws_iam_policy.Boundary_*",
+        "A boundary grants nothing: it says what a role's own policies may at most, and is tried by acting as the roles.",
+    ),
+    Skip("CKV_AWS_290", "aws_iam_policy.Boundary_*", "As for CKV_AWS_289."),
+    Skip(
+        "CKV_AWS_338", "aws_cloudwatch_log_group.*",
+        "How long logs are kept is a setting, and costs: a year of flow logs is more than most want to pay for.",
+    ),
+    Skip(
+        "CKV_AWS_355", "aws_iam_policy.Identity_look",
+        "A preview describes all that the stack has, some of which has no name before it is made. It reads no content.",
+    ),
+    Skip(
+        "CKV_AWS_393", "aws_iam_role.Identity_*",
+        "It takes owner@1/repository@2, GitHub's immutable subject, for no repository. trust-github-exact is stricter.",
+    ),
+)  # fmt: skip

@@ -146,7 +146,7 @@ def test_network_policies_are_enforced_before_anything_runs() -> None:
     assert switch.inputs["data"] == {"enable-network-policy-controller": "true"}
     release = graph.one(RELEASE, "argocd")
     assert {switch.urn, graph.one(NAMESPACE, "argocd").urn} <= set(release.dependencies)
-    assert graph.one(PROVIDER, "cluster").inputs["enableConfigMapMutable"] in (True, "true")
+    assert graph.one(PROVIDER, "cluster").inputs["enableConfigMapMutable"] == "true"
 
 
 def test_the_chart_is_pinned() -> None:

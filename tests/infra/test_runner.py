@@ -41,6 +41,8 @@ def test_its_machines_are_in_the_private_subnets() -> None:
         each.id for each in graph.of("aws:ec2/subnet:Subnet") if each.name.startswith("private")
     ]
     assert place["vpcId"] == graph.one("aws:ec2/vpc:Vpc", "vpc").id
+    # CodeBuild refuses a project whose role cannot get there yet.
+    assert graph.one("aws:iam/rolePolicy:RolePolicy", "runner").urn in graph.one(PROJECT, "runner").dependencies
     assert place["securityGroupIds"] == [graph.one("aws:ec2/securityGroup:SecurityGroup", "runner").id]
 
 

@@ -125,6 +125,8 @@ TABLE: list[tuple[str, Edit]] = [
     ("image-lifecycle", gone("LifecyclePolicy", "serve")),
     *[("image-pins-kept", put("LifecyclePolicy", "serve", "policy/rules/0/selection/tagStatus", status))
       for status in ("any", "tagged")],
+    *[("image-pins-kept", put("LifecyclePolicy", "serve", "policy/rules/1/selection", {"tagStatus": "tagged", key: [value]}))
+      for key, value in (("tagPrefixList", "a"), ("tagPrefixList", ""), ("tagPatternList", "*"), ("tagPatternList", "f*"))],
     # Keys and state.
     ("key-rotated", put("Key", "data", "enableKeyRotation", False)),
     ("key-policy-closed", put("Key", "data", f"{MAY}/Principal", {"AWS": "*"})),
@@ -176,6 +178,8 @@ TABLE: list[tuple[str, Edit]] = [
     ("network-flow-logs", gone("FlowLog", "flow")),
     ("network-flow-logs", put("FlowLog", "flow", "trafficType", "ACCEPT")),
     ("network-no-public-addresses", put("Subnet", "private", "mapPublicIpOnLaunch", True)),
+    ("network-endpoint-policy", put("VpcEndpoint", "s3", "policy")),
+    ("network-endpoint-policy", put("VpcEndpoint", "s3", f"{MAY}/Resource", "*")),
     ("log-group-kept", put("LogGroup", "/aws/lambda/podium-staging-http", "retentionInDays")),
     ("log-group-kept", put("LogGroup", "/aws/lambda/podium-staging-http", "kmsKeyId")),
     ("node-metadata", put("LaunchTemplate", "nodes", "metadataOptions/httpPutResponseHopLimit", 2)),
