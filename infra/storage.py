@@ -56,8 +56,7 @@ class Storage(Component):
         self._args = args
         self._versions: dict[str, aws.s3.BucketVersioning] = {}
         self._blocks: dict[str, aws.s3.BucketPublicAccessBlock] = {}
-        logs = self._log_bucket()
-        data = self._data_bucket(logs)
+        data = self._data_bucket(logs := self._log_bucket())
         self.bucket, self.bucket_arn, self.logs_bucket = data.bucket, data.arn, logs.bucket
         self.repositories = {"serve": self._repository("serve", pulled_by_lambda=True)}
         self.repositories["train"] = self._repository("train")
@@ -224,32 +223,21 @@ def _expiry(what: str, prefix: str, days: int) -> aws.s3.BucketLifecycleConfigur
 
 def _image_rules() -> dict[str, Any]:
     """What expires of images. ECR knows no pins, and a pin may be of any age; but every image that a release names was
-    pushed under a tag, its commit, and so no rule counts or dates tagged ones. An index's images are untagged: ECR
-    keeps what a kept index refers to (ECR user guide, "Examples of lifecycle policies")."""
+    pushed under a tag, its commit, and so no rule counts or dates such tags. An index's images are untagged: ECR keeps
+    what a kept index refers to (ECR user guide, "Examples of lifecycle policies")."""
+    rules = {
+        "Nothing names these": {"tagStatus": "untagged"},
+        "Builds of branches, which no release may pin": {"tagStatus": "tagged", "tagPrefixList": ["branch-"]},
+    }
+    age = {"countType": "sinceImagePushed", "countUnit": "days", "countNumber": _UNTAGGED_DAYS}
     return {
         "rules": [
             {
-                "rulePriority": 1,
-                "description": "Nothing names these",
-                "selection": {
-                    "tagStatus": "untagged",
-                    "countType": "sinceImagePushed",
-                    "countUnit": "days",
-                    "countNumber": _UNTAGGED_DAYS,
-                },
+                "rulePriority": number,
+                "description": description,
+                "selection": {**selected, **age},
                 "action": {"type": "expire"},
-            },
-            {
-                "rulePriority": 2,
-                "description": "Builds of branches, which no release may pin",
-                "selection": {
-                    "tagStatus": "tagged",
-                    "tagPrefixList": ["branch-"],
-                    "countType": "sinceImagePushed",
-                    "countUnit": "days",
-                    "countNumber": _UNTAGGED_DAYS,
-                },
-                "action": {"type": "expire"},
-            },
+            }
+            for number, (description, selected) in enumerate(rules.items(), 1)
         ]
     }
