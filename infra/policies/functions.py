@@ -66,7 +66,8 @@ def _environment(props: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 )
 def failures_kept(function: PolicyResource, stack: Stack) -> Iterator[str]:
     # Whoever waits for an answer sees the failure.
-    answered = stack.naming(function, "aws:apigatewayv2/integration:Integration", "integrationUri")
+    callers = stack.naming(function, "aws:lambda/permission:Permission", "function")
+    answered = any(each.props.get("principal") == "apigateway.amazonaws.com" for each in callers)
     fed = stack.naming(function, "aws:lambda/eventSourceMapping:EventSourceMapping", "functionName")
     told = stack.naming(function, "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", "functionName")
     kept = at(function.props, "deadLetterConfig", "targetArn")
