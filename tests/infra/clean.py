@@ -270,18 +270,14 @@ def _function(name: str, variables: dict[str, str]) -> Resource:
 
 def _http() -> Iterator[Resource]:
     yield _function("http", {"PODIUM_MODEL": "mslr"})
-    yield made(
-        "aws:apigatewayv2/integration:Integration", "http", {}, {"integrationUri": "aws:lambda/function:Function::http"}
-    )
     yield made("aws:apigatewayv2/route:Route", "http", {"routeKey": "POST /v1/rank", "authorizationType": "AWS_IAM"})
     yield made("aws:apigatewayv2/stage:Stage", "http", {
         "defaultRouteSettings": {"throttlingBurstLimit": 200, "throttlingRateLimit": 100},
         "accessLogSettings": {"destinationArn": f"arn:aws:logs:{AWS}:log-group:http"},
     })  # fmt: skip
     source = f"arn:aws:execute-api:{AWS}:a1b2c3/*"
-    yield made(
-        "aws:lambda/permission:Permission", "http", {"principal": "apigateway.amazonaws.com", "sourceArn": source}
-    )
+    asked = {"function": "podium-staging-http", "principal": "apigateway.amazonaws.com", "sourceArn": source}
+    yield made("aws:lambda/permission:Permission", "http", asked)
 
 
 def _fargate() -> Iterator[Resource]:

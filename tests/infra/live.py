@@ -179,7 +179,13 @@ def deploy(aws: Aws, stack: str, variant: Variant = "released", *, mutate: Mutat
     finally:
         mocks.close()
     return Deployed(
-        aws, account, region, graph, tuple(mocks.faults), dict(mocks.calls), frozenset(mocks.handled),
+        aws,
+        account,
+        region,
+        graph,
+        tuple(mocks.faults),
+        dict(mocks.calls),
+        frozenset(mocks.handled),
         frozenset(mocks.missing),
     )
 

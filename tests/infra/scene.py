@@ -92,9 +92,7 @@ class Scene:
             "training/checkpoints/c", "delayed/input/old/a.txt", "delayed/output/old/summary.json", "delayed/spill/s",
         ):  # fmt: skip
             s3.put_object(Bucket=self.bucket, Key=key, Body=b"{}", IfNoneMatch="*")
-        s3.create_bucket(
-            Bucket=self.state_bucket, CreateBucketConfiguration={"LocationConstraint": self.region}
-        )
+        s3.create_bucket(Bucket=self.state_bucket, CreateBucketConfiguration={"LocationConstraint": self.region})
         for stack in (self.stack, self.other_environment):
             s3.put_object(Bucket=self.state_bucket, Key=f".pulumi/stacks/podium/{stack}.json", Body=b"{}")
         s3.create_bucket(
@@ -153,9 +151,7 @@ def manifest(layer: str, config: str) -> str:
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": config},
-            "layers": [
-                {"mediaType": "application/vnd.oci.image.layer.v1.tar", "size": len(LAYER), "digest": layer}
-            ],
+            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "size": len(LAYER), "digest": layer}],
         }
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import yaml
 from pulumi.runtime.proto import analyzer_pb2
@@ -10,8 +12,10 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 from tests.conftest import ROOT
 from tests.infra.clean import graph
 from tests.infra.edits import Edit, both, put
+from tests.infra.graph import Graph, record
 from tests.infra.pack import PACK, analyzer, findings
-from tests.infra.violations import TABLE
+from tests.infra.stacks import STACKS, values
+from tests.infra.violations import REAL, TABLE
 
 
 def test_a_graph_that_keeps_every_rule() -> None:
@@ -21,6 +25,23 @@ def test_a_graph_that_keeps_every_rule() -> None:
 @pytest.mark.parametrize(("rule", "edit"), [pytest.param(*each, id=f"{each[0]}-{n}") for n, each in enumerate(TABLE)])
 def test_what_breaks_a_rule_breaks_that_one_alone(rule: str, edit: Edit) -> None:
     assert {finding.partition(":")[0] for finding in findings(edit(graph()))} == {rule}
+
+
+@cache
+def program(stack: str, released: bool = True) -> Graph:
+    return record(stack, values=values(stack, everything=released), released=released)
+
+
+@pytest.mark.parametrize("released", [True, False])
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_program_keeps_every_rule(stack: str, released: bool) -> None:
+    assert findings(program(stack, released)) == []
+
+
+def test_what_is_broken_in_the_program_is_seen() -> None:
+    """All at once: none is found in the program as it is."""
+    found = findings(both(*(edit for _, edit in REAL))(program("production")))
+    assert {rule for rule, _ in REAL} - {finding.partition(":")[0] for finding in found} == set()
 
 
 def test_every_rule_has_been_seen_to_complain() -> None:

@@ -27,6 +27,8 @@ NEIGHBOURS = {
 }  # fmt: skip
 # No check of checkov's is about these: other rungs have to be.
 NOBODY_ASKS = {
+    "aws_acm_certificate_validation", "aws_apigatewayv2_integration", "aws_appautoscaling_policy",
+    "aws_appautoscaling_target", "aws_lambda_alias", "aws_lambda_provisioned_concurrency_config",
     "aws_codebuild_webhook", "aws_ecr_lifecycle_policy", "aws_eks_access_entry", "aws_eks_access_policy_association",
     "aws_eks_pod_identity_association", "aws_iam_openid_connect_provider", "aws_internet_gateway", "aws_kms_alias",
     "aws_lambda_event_source_mapping", "aws_route_table_association", "aws_sns_topic_subscription",

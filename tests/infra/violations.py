@@ -208,10 +208,11 @@ TABLE: list[tuple[str, Edit]] = [
     ("environment-no-secrets", added(made("aws:codebuild/project:Project", "runner", {"environment": {
         "environmentVariables": [{"name": "GITHUB_TOKEN", "value": "x", "type": "PLAINTEXT"}]}}))),
     ("function-failures-kept", gone("EventSourceMapping", "worker")),
+    ("function-failures-kept", put("Permission", "http", "principal", "s3.amazonaws.com")),
     ("function-environment-encrypted", put("Function", "worker", "kmsKeyArn")),
     ("function-log-group", gone("LogGroup", "/aws/lambda/podium-staging-worker")),
     ("function-caller-named", put("Permission", "http", "sourceArn")),
-    ("function-caller-named", put("Permission", "http", "principal", "*")),
+    ("function-caller-named", added(made("aws:lambda/permission:Permission", "all", {"principal": "*", "sourceArn": "arn:aws:s3:::x"}))),
     *[("resource-policy-closed", put(kind, name, f"policy/Statement/{at}/{key}", value)) for kind, name, at, key, value in (
         ("QueuePolicy", "work", 1, "Condition", {}), ("BucketPolicy", "logs", 1, "Condition", {}),
         ("QueuePolicy", "work", 1, "Condition", {"StringEqualsIfExists": {"aws:SourceAccount": "1"}}))],
@@ -226,7 +227,7 @@ TABLE: list[tuple[str, Edit]] = [
     ("task-hardened", container("readonlyRootFilesystem", False)),
     ("task-hardened", container("image", "1.dkr.ecr.eu-central-1.amazonaws.com/serve:1")),
     ("task-hardened", container("privileged", True)),
-    *[("task-hardened", container("user", user)) for user in ("root", "0:0", MISSING)],
+    *[("task-hardened", container("user", user)) for user in ("root", "0:0")],
     ("task-hardened", container("logConfiguration")),
     ("task-roles-apart", put("TaskDefinition", "serve", "taskRoleArn", role("start"))),
     ("task-roles-apart", put("TaskDefinition", "serve", "taskRoleArn")),
@@ -240,4 +241,43 @@ TABLE: list[tuple[str, Edit]] = [
     *[("balancer-tls", put("Listener", "https", "sslPolicy", name)) for name in (
         "ELBSecurityPolicy-2016-08", "ELBSecurityPolicy-TLS13-1-0-2021-06", MISSING)],
     ("balancer-tls", put("Listener", "http", "defaultActions/0/type", "forward")),
+]  # fmt: skip
+
+
+# The same on the program's own graph, where names and the ways from one resource to another are as they really are.
+EKS, SERVE = "cluster-eksCluster", "containerDefinitions/1"
+REAL: list[tuple[str, Edit]] = [
+    *[("trust-github-exact", put("Role", name, f"{TESTS}/{GITHUB}:sub", "repo:octo-org/podium:*")) for name in ("apply", "push")],
+    ("trust-pod-identity", put("Role", "rank", f"{TRUST}/Action", "sts:AssumeRole")),
+    ("trust-source-account", put("Role", "job", f"{TRUST}/Condition")),
+    ("permissions-no-star", policy("jobs", allow("*", "*"))),
+    ("permissions-pass-role", policy("push", allow("iam:PassRole", "*"))),
+    ("permissions-boundary", put("Role", "apply", "permissionsBoundary", "")),
+    ("permissions-bare-nodes", put("RolePolicyAttachment", "node-AmazonEKSWorkerNodeMinimalPolicy", "policyArn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")),
+    ("training-closed-off", put("RolePolicy", "train", f"{MAY}/Condition/Bool/sagemaker:NetworkIsolation")),
+    ("bucket-public-access-block", gone("BucketPublicAccessBlock", "data")),
+    ("bucket-owner-enforced", gone("BucketOwnershipControls", "logs")),
+    ("bucket-tls-only", gone("BucketPolicy", "logs")),
+    ("bucket-encrypted", gone("BucketServerSideEncryptionConfiguration", "data")),
+    ("bucket-versioned", gone("BucketVersioning", "data")),
+    ("bucket-lifecycle", gone("BucketLifecycleConfiguration", "data")),
+    ("bucket-access-logs", gone("BucketLogging", "data")),
+    ("bucket-models-immutable", put("BucketPolicy", "data", "policy/Statement", [])),
+    ("image-lifecycle", gone("LifecyclePolicy", "train")),
+    ("image-pins-kept", put("LifecyclePolicy", "serve", "policy/rules/0/selection/tagStatus", "any")),
+    ("cluster-log-group", gone("LogGroup", "control-plane")),
+    ("cluster-administrators", both(gone("AccessEntry", "access-apply"), gone("AccessEntry", "access-platform-admin"))),
+    ("network-no-open-ingress", put("SecurityGroupIngressRule", "job-peers", "cidrIpv4", "0.0.0.0/0")),
+    ("network-default-group-closed", gone("DefaultSecurityGroup", "closed")),
+    ("network-flow-logs", gone("FlowLog", "flow-logs")),
+    ("network-endpoint-policy", put("VpcEndpoint", "s3", "policy")),
+    ("message-tls-only", gone("QueuePolicy", "work-dead")),
+    ("message-tls-only", gone("TopicPolicy", "alarms")),
+    ("queue-redrive", put("Queue", "work", "redrivePolicy/maxReceiveCount")),
+    ("queue-dead-letters-watched", gone("MetricAlarm", "dead-letters")),
+    ("queue-visibility", put("Queue", "work", "visibilityTimeoutSeconds", 700)),
+    ("function-log-group", gone("LogGroup", "worker")),
+    ("function-failures-kept", put("Permission", "http", "principal", "s3.amazonaws.com")),
+    ("task-hardened", put("TaskDefinition", "fargate", f"{SERVE}/readonlyRootFilesystem", False)),
+    ("provider-account-pinned", put("aws", "aws", "allowedAccountIds")),
 ]  # fmt: skip
