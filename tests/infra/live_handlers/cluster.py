@@ -59,17 +59,19 @@ def access_entry(asked: Asked) -> Made:
 
 
 def access_policy(asked: Asked) -> Made:
-    asked.client("eks").associate_access_policy(
-        **asked.same("clusterName", "principalArn", "policyArn", "accessScope")
-    )
+    asked.client("eks").associate_access_policy(**asked.same("clusterName", "principalArn", "policyArn", "accessScope"))
     return Made(f"{asked['clusterName']}#{asked['principalArn']}#{asked['policyArn']}")
 
 
 def pod_identity(asked: Asked) -> Made:
     made = asked.client("eks").create_pod_identity_association(
-        **asked.same("clusterName", "namespace", "serviceAccount", "roleArn", "targetRoleArn", "disableSessionTags", "tags")
+        **asked.same(
+            "clusterName", "namespace", "serviceAccount", "roleArn", "targetRoleArn", "disableSessionTags", "tags"
+        )
     )["association"]
-    return Made(made["associationId"], {"associationArn": made["associationArn"], "associationId": made["associationId"]})
+    return Made(
+        made["associationId"], {"associationArn": made["associationArn"], "associationId": made["associationId"]}
+    )
 
 
 def log_group(asked: Asked) -> Made:
@@ -89,9 +91,9 @@ def alarm(asked: Asked) -> Made:
         Dimensions=dimensions,
         **asked.some(
             "alarmDescription", "namespace", "metricName", "statistic", "comparisonOperator", "threshold", "period",
-            "evaluationPeriods", "datapointsToAlarm", "treatMissingData", "alarmActions", ExtendedStatistic="extendedStatistic",
-            OKActions="okActions", InsufficientDataActions="insufficientDataActions", ActionsEnabled="actionsEnabled",
-            Unit="unit",
+            "evaluationPeriods", "datapointsToAlarm", "treatMissingData", "alarmActions",
+            ExtendedStatistic="extendedStatistic", OKActions="okActions",
+            InsufficientDataActions="insufficientDataActions", ActionsEnabled="actionsEnabled", Unit="unit",
         ),
         **({"Tags": asked.tags()} if asked.tags() else {}),
     )  # fmt: skip
@@ -131,4 +133,3 @@ def build_webhook(asked: Asked) -> Made:
         **({"filterGroups": groups} if groups else {}),
     )["webhook"]
     return Made(asked["projectName"], {"payloadUrl": made.get("payloadUrl", ""), "url": made.get("url", "")})
-

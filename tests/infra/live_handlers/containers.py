@@ -28,7 +28,9 @@ def task_definition(asked: Asked) -> Made:
         **_tags(asked),
     )["taskDefinition"]  # fmt: skip
     arn = made["taskDefinitionArn"]
-    return Made(asked["family"], {"arn": arn, "arnWithoutRevision": arn.rpartition(":")[0], "revision": made["revision"]})
+    return Made(
+        asked["family"], {"arn": arn, "arnWithoutRevision": arn.rpartition(":")[0], "revision": made["revision"]}
+    )
 
 
 def service(asked: Asked) -> Made:
@@ -101,7 +103,11 @@ def balancer(asked: Asked) -> Made:
     }
     given = [{"Key": wire, "Value": _text(asked[key])} for key, wire in attributes.items() if key in asked]
     if logs := asked.get("accessLogs"):
-        pairs = {"enabled": "access_logs.s3.enabled", "bucket": "access_logs.s3.bucket", "prefix": "access_logs.s3.prefix"}
+        pairs = {
+            "enabled": "access_logs.s3.enabled",
+            "bucket": "access_logs.s3.bucket",
+            "prefix": "access_logs.s3.prefix",
+        }
         given += [{"Key": pairs[key], "Value": _text(value)} for key, value in logs.items()]
     if given:
         elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=given)
@@ -198,7 +204,11 @@ def _action(given: dict[str, Any]) -> dict[str, Any]:
 
 def _tracking(given: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"TargetValue": given["targetValue"]}
-    pairs = {"ScaleInCooldown": "scaleInCooldown", "ScaleOutCooldown": "scaleOutCooldown", "DisableScaleIn": "disableScaleIn"}
+    pairs = {
+        "ScaleInCooldown": "scaleInCooldown",
+        "ScaleOutCooldown": "scaleOutCooldown",
+        "DisableScaleIn": "disableScaleIn",
+    }
     made |= {wire: given[key] for wire, key in pairs.items() if key in given}
     if predefined := given.get("predefinedMetricSpecification"):
         made["PredefinedMetricSpecification"] = upper(predefined)

@@ -51,7 +51,9 @@ def alias(asked: Asked) -> Made:
     made = asked.client("lambda").create_alias(
         Name=name, **asked.some("functionName", "functionVersion", "description", "routingConfig")
     )
-    return Made(made["AliasArn"], {"arn": made["AliasArn"], "name": name, "invokeArn": _invoke(asked, made["AliasArn"])})
+    return Made(
+        made["AliasArn"], {"arn": made["AliasArn"], "name": name, "invokeArn": _invoke(asked, made["AliasArn"])}
+    )
 
 
 def provisioned(asked: Asked) -> Made:
@@ -131,7 +133,13 @@ def authorizer(asked: Asked) -> Made:
 def stage(asked: Asked) -> Made:
     name = asked.called()
     # What is one block of the provider's is one of AWS's, by names of its own.
-    renamed = {"detailedMetricsEnabled", "throttlingBurstLimit", "throttlingRateLimit", "loggingLevel", "dataTraceEnabled"}
+    renamed = {
+        "detailedMetricsEnabled",
+        "throttlingBurstLimit",
+        "throttlingRateLimit",
+        "loggingLevel",
+        "dataTraceEnabled",
+    }
     routes = asked.get("defaultRouteSettings") or {}
     settings = {key: value for key, value in routes.items() if key in renamed}
     if "throttlingRateLimit" in settings:

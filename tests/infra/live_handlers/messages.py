@@ -97,5 +97,3 @@ def _attribute(asked: Asked, wire: str, key: str) -> Made:
 def _text(value: Any) -> str:
     """Attributes are texts, whatever they mean."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-

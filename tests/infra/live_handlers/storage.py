@@ -63,9 +63,7 @@ def encryption(asked: Asked) -> Made:
         if "blockedEncryptionTypes" in rule:
             made["BlockedEncryptionTypes"] = {"EncryptionType": rule["blockedEncryptionTypes"]}
         rules.append(made)
-    asked.client("s3").put_bucket_encryption(
-        Bucket=asked["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
-    )
+    asked.client("s3").put_bucket_encryption(Bucket=asked["bucket"], ServerSideEncryptionConfiguration={"Rules": rules})
     return Made(asked["bucket"])
 
 
@@ -145,9 +143,7 @@ def repository(asked: Asked) -> Made:
 
 
 def image_lifecycle(asked: Asked) -> Made:
-    asked.client("ecr").put_lifecycle_policy(
-        repositoryName=asked["repository"], lifecyclePolicyText=asked["policy"]
-    )
+    asked.client("ecr").put_lifecycle_policy(repositoryName=asked["repository"], lifecyclePolicyText=asked["policy"])
     return Made(asked["repository"])
 
 
