@@ -80,7 +80,7 @@ def _names(outputs: Mapping[str, Any]) -> list[str]:
     unknown = sorted(set(outputs) - set(NEEDED) - set(OPTIONAL) - NOT_FOR_MANIFESTS)
     problems = [f"the stack has no output {', '.join(missing)}: bring it up first"] if missing else []
     if unknown:
-        problems.append(f"{', '.join(unknown)}: unknown; an output for manifests is listed in ci/platform_values.py")
+        problems.append(f"{', '.join(unknown)}: unknown; ci/platform_values.py lists a stack's outputs")
     return problems
 
 

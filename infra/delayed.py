@@ -155,8 +155,7 @@ class Delayed(Component):
             batch_size=BATCH,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config=aws.lambda_.EventSourceMappingScalingConfigArgs(maximum_concurrency=settings.concurrency),
-            # All of the function: Lambda refuses a mapping whose role may not receive yet.
-            opts=self.below(function),
+            opts=self.below(),
         )
         return function
 

@@ -18,6 +18,8 @@ from infra.settings import FargateSettings
 from infra.site import Site
 
 CONTAINER = "serve"
+# The image's own, so that another image could not be another user.
+USER = "10001:10001"
 
 # The rest is for what comes while another task starts.
 CPU_PERCENT = 60
@@ -85,7 +87,7 @@ class Fargate(Component):
         )
         self._log_group = aws.cloudwatch.LogGroup(
             "fargate",
-            name=f"/aws/ecs/{site.name('fargate')}",
+            name=f"/ecs/{site.name('fargate')}",
             retention_in_days=LOG_DAYS,
             kms_key_id=args.logs_key,
             opts=self.below(),
@@ -127,17 +129,26 @@ class Fargate(Component):
             ),
             execution_role_arn=starts.arn,
             task_role_arn=serves.arn,
-            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="scratch")],
             container_definitions=self._containers(),
             opts=self.below(),
         )
 
     def _containers(self) -> pulumi.Output[str]:
         args = self._args
-        common = {
+        # A volume of Fargate is root's alone, and it knows no other tmpfs (ECS developer guide, "Use bind mounts"). Of
+        # /dev/shm every container has 64 MB; a model has a few, and is gone from there once it is in memory.
+        scratch = {"TMPDIR": "/dev/shm"}  # noqa: S108
+        variables = {**model_environment(args.bucket, args.release), **scratch}
+        container = {
+            "name": CONTAINER,
             "image": pulumi.Output.concat(args.repository, "@", args.release.serve_amd64),
+            "essential": True,
+            "user": USER,
             "readonlyRootFilesystem": True,
-            "mountPoints": [{"sourceVolume": "scratch", "containerPath": "/tmp", "readOnly": False}],  # noqa: S108
+            "linuxParameters": {"capabilities": {"drop": ["ALL"]}},
+            "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
+            "environment": [{"name": name, "value": value} for name, value in variables.items()],
+            "stopTimeout": STOP_SECONDS,
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {
@@ -147,22 +158,7 @@ class Fargate(Component):
                 },
             },
         }
-        # A volume of Fargate is root's alone, and it knows no tmpfs (ECS developer guide, "Use bind mounts"): what goes
-        # before the service opens it for the service's user, and has ended when that starts.
-        opens = {**common, "name": "scratch", "essential": False, "user": "0"}
-        opens |= {"entryPoint": ["chmod"], "command": ["1777", "/tmp"]}  # noqa: S108
-        variables = model_environment(args.bucket, args.release)
-        serves = {
-            **common,
-            "name": CONTAINER,
-            "essential": True,
-            "dependsOn": [{"containerName": "scratch", "condition": "SUCCESS"}],
-            "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
-            "environment": [{"name": name, "value": value} for name, value in variables.items()],
-            "stopTimeout": STOP_SECONDS,
-            "linuxParameters": {"capabilities": {"drop": ["ALL"]}},
-        }
-        return pulumi.Output.json_dumps([opens, serves])
+        return pulumi.Output.json_dumps([container])
 
     def _service(self, cluster: aws.ecs.Cluster, task: aws.ecs.TaskDefinition, balancer: Balancer) -> aws.ecs.Service:
         options = pulumi.ResourceOptions.merge(

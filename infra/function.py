@@ -88,8 +88,9 @@ class Function(Component):
             tracing_config=aws.lambda_.FunctionTracingConfigArgs(mode="Active"),
             logging_config=aws.lambda_.FunctionLoggingConfigArgs(log_format="JSON", log_group=log_group.name),
             publish=args.publish,
-            # A function that starts before it may log or read its model fails its first starts.
-            opts=self.below(log_group, policy),
+            # A function that starts before it may read its model fails its first starts, and Lambda refuses to feed it
+            # from a queue that its role may not read yet.
+            opts=self.below(policy),
         )
         self.name: pulumi.Output[str] = function.name
         self.arn: pulumi.Output[str] = function.arn

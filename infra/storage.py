@@ -54,8 +54,9 @@ class Storage(Component):
     def __init__(self, name: str, site: Site, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, site, opts)
         self._args = args
-        logs = self._log_bucket()
-        data = self._data_bucket(logs)
+        self._versions: dict[str, aws.s3.BucketVersioning] = {}
+        self._blocks: dict[str, aws.s3.BucketPublicAccessBlock] = {}
+        data = self._data_bucket(logs := self._log_bucket())
         self.bucket, self.bucket_arn, self.logs_bucket = data.bucket, data.arn, logs.bucket
         self.repositories = {"serve": self._repository("serve", pulled_by_lambda=True)}
         self.repositories["train"] = self._repository("train")
@@ -102,13 +103,13 @@ class Storage(Component):
         """A bucket that nobody but this account reaches, and that forgets nothing at once."""
         # The account is in the name: all of AWS shares one name space.
         made = aws.s3.Bucket(what, bucket=f"{self.site.name(what)}-{self.site.account}", opts=self.kept())
-        aws.s3.BucketVersioning(
+        self._versions[what] = aws.s3.BucketVersioning(
             what, bucket=made.bucket, versioning_configuration={"status": "Enabled"}, opts=self.kept()
         )
         aws.s3.BucketOwnershipControls(
             what, bucket=made.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=self.below()
         )
-        aws.s3.BucketPublicAccessBlock(
+        self._blocks[what] = aws.s3.BucketPublicAccessBlock(
             what,
             bucket=made.bucket,
             block_public_acls=True,
@@ -146,11 +147,13 @@ class Storage(Component):
             "noncurrent_version_expiration": {"noncurrent_days": noncurrent_days},
         }
         # S3 refuses rules for noncurrent versions while a bucket has none.
-        versioned = pulumi.ResourceOptions(parent=self, depends_on=[bucket])
+        versioned = self.below(self._versions[what])
         aws.s3.BucketLifecycleConfiguration(what, bucket=bucket.bucket, rules=[*expiries, everything], opts=versioned)
 
     def _policy(self, what: str, bucket: aws.s3.Bucket, statements: Sequence[Statement]) -> None:
-        aws.s3.BucketPolicy(what, bucket=bucket.bucket, policy=document(*statements), opts=self.below())
+        # S3 refuses two changes of who reaches a bucket at once.
+        closed = self.below(self._blocks[what])
+        aws.s3.BucketPolicy(what, bucket=bucket.bucket, policy=document(*statements), opts=closed)
 
     def _data_statements(self, bucket: pulumi.Output[str]) -> list[Statement]:
         everything, models = pulumi.Output.concat(bucket, "/*"), pulumi.Output.concat(bucket, f"/{MODELS}*")
@@ -220,32 +223,21 @@ def _expiry(what: str, prefix: str, days: int) -> aws.s3.BucketLifecycleConfigur
 
 def _image_rules() -> dict[str, Any]:
     """What expires of images. ECR knows no pins, and a pin may be of any age; but every image that a release names was
-    pushed under a tag, its commit, and so no rule counts or dates tagged ones. An index's images are untagged: ECR
-    keeps what a kept index refers to (ECR user guide, "Examples of lifecycle policies")."""
+    pushed under a tag, its commit, and so no rule counts or dates such tags. An index's images are untagged: ECR keeps
+    what a kept index refers to (ECR user guide, "Examples of lifecycle policies")."""
+    rules = {
+        "Nothing names these": {"tagStatus": "untagged"},
+        "Builds of branches, which no release may pin": {"tagStatus": "tagged", "tagPrefixList": ["branch-"]},
+    }
+    age = {"countType": "sinceImagePushed", "countUnit": "days", "countNumber": _UNTAGGED_DAYS}
     return {
         "rules": [
             {
-                "rulePriority": 1,
-                "description": "Nothing names these",
-                "selection": {
-                    "tagStatus": "untagged",
-                    "countType": "sinceImagePushed",
-                    "countUnit": "days",
-                    "countNumber": _UNTAGGED_DAYS,
-                },
+                "rulePriority": number,
+                "description": description,
+                "selection": {**selected, **age},
                 "action": {"type": "expire"},
-            },
-            {
-                "rulePriority": 2,
-                "description": "Builds of branches, which no release may pin",
-                "selection": {
-                    "tagStatus": "tagged",
-                    "tagPrefixList": ["branch-"],
-                    "countType": "sinceImagePushed",
-                    "countUnit": "days",
-                    "countNumber": _UNTAGGED_DAYS,
-                },
-                "action": {"type": "expire"},
-            },
+            }
+            for number, (description, selected) in enumerate(rules.items(), 1)
         ]
     }

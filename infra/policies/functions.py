@@ -65,8 +65,9 @@ def _environment(props: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     fix="Feed it from a queue with redrive_policy, or set dead_letter_config.",
 )
 def failures_kept(function: PolicyResource, stack: Stack) -> Iterator[str]:
-    # Whoever waits for an answer sees the failure.
-    answered = stack.naming(function, "aws:apigatewayv2/integration:Integration", "integrationUri")
+    # Whoever waits for an answer sees the failure, also who asks by an alias.
+    asked = [function, *stack.naming(function, "aws:lambda/alias:Alias", "functionName")]
+    answered = any(stack.naming(each, "aws:apigatewayv2/integration:Integration", "integrationUri") for each in asked)
     fed = stack.naming(function, "aws:lambda/eventSourceMapping:EventSourceMapping", "functionName")
     told = stack.naming(function, "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", "functionName")
     kept = at(function.props, "deadLetterConfig", "targetArn")

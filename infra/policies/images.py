@@ -12,6 +12,7 @@ from infra.policies.rules import Stack, at, resource_rule, stack_rule
 
 REPOSITORY = "aws:ecr/repository:Repository"
 LIFECYCLE = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
+BY_NAME = ("tagPrefixList", "tagPatternList")
 
 
 @resource_rule(

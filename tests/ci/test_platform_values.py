@@ -3,7 +3,9 @@ from typing import Any
 import pytest
 
 from ci.errors import BadInput
-from ci.platform_values import NEEDED, OPTIONAL, platform_values
+from ci.platform_values import NEEDED, NOT_FOR_MANIFESTS, OPTIONAL, platform_values
+from tests.infra.graph import record
+from tests.infra.stacks import STACKS, values
 
 ACCOUNT = "111122223333"
 REGION = "eu-central-1"
@@ -30,10 +32,10 @@ CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/8f2b7e58-6c6d-4c37-a1
 
 
 def test_values_are_text_in_the_order_of_their_names() -> None:
-    values = platform_values(GOOD, "staging")
-    assert list(values) == sorted(GOOD) == sorted(NEEDED)
-    assert values["job-subnets"] == "subnet-0a,subnet-0b,subnet-0c"
-    assert values == platform_values(dict(reversed(GOOD.items())), "staging")
+    found = platform_values(GOOD, "staging")
+    assert list(found) == sorted(GOOD) == sorted(NEEDED)
+    assert found["job-subnets"] == "subnet-0a,subnet-0b,subnet-0c"
+    assert found == platform_values(dict(reversed(GOOD.items())), "staging")
 
 
 def test_a_certificate_is_there_where_a_domain_is() -> None:
@@ -97,3 +99,18 @@ def test_what_looks_like_a_secret_is_refused_and_not_shown(name: str, value: Any
 def test_the_outputs_of_one_environment_are_not_anothers() -> None:
     with pytest.raises(BadInput, match="which is not what it is in production"):
         platform_values(GOOD, "production")
+
+
+def test_outputs_that_no_manifest_names_are_left_out() -> None:
+    others = dict.fromkeys(NOT_FOR_MANIFESTS, "x")
+    assert platform_values({**GOOD, **others}, "staging") == platform_values(GOOD, "staging")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_outputs_of_the_stacks_are_those_that_are_written(stack: str) -> None:
+    # Without AWS: the program's own outputs, its ids and ARNs made up in their real shapes.
+    outputs = record(stack, values=values(stack, everything=True), released=True).outputs
+    assert set(outputs) == {*NEEDED, *OPTIONAL, *NOT_FOR_MANIFESTS}
+    assert platform_values(outputs, stack)["bucket"] == outputs["bucket"]
+    first = platform_values(record(stack).outputs, stack)
+    assert set(first) == set(NEEDED)

@@ -1,11 +1,10 @@
-"""Run by an interpreter that has checkov: for each line {framework, files} on stdin one line of what it finds, as JSON."""
+"""Run by an interpreter that has checkov: answers each line on stdin by one of what it finds, both JSON."""
 
 # pyright: basic, reportMissingImports=false
 import json
 import logging
 import socket
 import sys
-from pathlib import Path
 
 
 def refuse(*arguments):
@@ -20,7 +19,6 @@ answers, sys.stdout = sys.stdout, sys.stderr
 from checkov.cloudformation.runner import Runner as CloudFormation  # noqa: E402
 from checkov.common.checks_infra.registry import get_graph_checks_registry  # noqa: E402
 from checkov.dockerfile.runner import Runner as Dockerfile  # noqa: E402
-from checkov.github_actions.runner import Runner as GithubActions  # noqa: E402
 from checkov.runner_filter import RunnerFilter  # noqa: E402
 from checkov.terraform.checks.resource.registry import resource_registry  # noqa: E402
 from checkov.terraform.plan_runner import Runner as TerraformPlan  # noqa: E402
@@ -29,21 +27,14 @@ RUNNERS = {
     "terraform_plan": TerraformPlan,
     "cloudformation": CloudFormation,
     "dockerfile": Dockerfile,
-    "github_actions": GithubActions,
 }
 
 
 def found(framework, files):
-    folder = str(Path(files[0]).parent)
-    runner = RUNNERS[framework]()
-    report = runner.run(root_folder=None if framework != "github_actions" else folder, files=files,
-                        runner_filter=RunnerFilter(framework=[framework]))  # fmt: skip
+    report = RUNNERS[framework]().run(root_folder=None, files=files, runner_filter=RunnerFilter(framework=[framework]))
     assert not report.parsing_errors, report.parsing_errors
     records = [*report.passed_checks, *report.failed_checks, *report.skipped_checks]
-    return [
-        [each.check_id, each.check_result["result"].value, each.resource, each.check_name, each.file_path]
-        for each in records
-    ]
+    return [[each.check_id, each.check_result["result"].value, each.resource, each.check_name] for each in records]
 
 
 def kinds():

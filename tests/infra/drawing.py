@@ -1,4 +1,4 @@
-"""A graph as a picture for the docs: components as boxes with what they make, from left to right as they are made."""
+"""A graph as a picture for the docs: components as boxes with what they make, from the top as they are made."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.infra.graph import Graph, Resource
 from tests.infra.layers import Edge, layers, ordered, reduced, ways
 
 DOCS = ROOT / "docs"
-GAP, PAD, LINE, HEAD = 84, 14, 19, 46
+GAP, PAD, LINE, HEAD = 60, 14, 19, 46
 # Of a letter, on average and not below it: nobody can measure a reader's font here.
-LETTER = 7.2
-BETWEEN, PASSING, MARGIN, TOP = 22, 12, 28, 88
+LETTER = 6.9
+BETWEEN, PASSING, MARGIN, TOP = 30, 10, 28, 92
 STYLE = """
 svg { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
 .page { fill: #ffffff; } .box { fill: #f6f8fa; stroke: #8c959f; } .head { fill: #ddf4ff; }
@@ -52,7 +52,7 @@ class Place:
 
     @property
     def middle(self) -> float:
-        return self.y + self.height / 2
+        return self.x + self.width / 2
 
 
 def drawing(graph: Graph) -> str:
@@ -60,13 +60,11 @@ def drawing(graph: Graph) -> str:
     names = sorted({_component(graph, each) for each in graph.resources if each.custom} - {""})
     rows = {name: _rows(graph, name) for name in names}
     edges = reduced(_edges(graph))
-    column = layers(names, edges)
-    chains = ways(edges, column)
-    passing = {
-        point: column[chain[0]] + index for chain in chains.values() for index, point in enumerate(chain) if index
-    }
-    columns = ordered({**passing, **column}, list(chains.values()))
-    places, width, height = _places(columns, rows, _box_width(rows))
+    layer = layers(names, edges)
+    chains = ways(edges, layer)
+    passing = {point: layer[chain[0]] + index for chain in chains.values() for index, point in enumerate(chain)}
+    layered = ordered({**passing, **layer}, list(chains.values()))
+    places, width, height = _places(layered, rows, _box_width(rows))
     parts = [
         f'<rect class="page" width="{width:g}" height="{height:g}" rx="8"/>',
         *_heading(graph, rows, width),
@@ -128,21 +126,25 @@ def _edges(graph: Graph) -> set[Edge]:
 
 
 def _places(
-    columns: Sequence[Sequence[str]], rows: Mapping[str, Sequence[Row]], box: float
+    layered: Sequence[Sequence[str]], rows: Mapping[str, Sequence[Row]], box: float
 ) -> tuple[dict[str, Place], float, float]:
-    def height(node: str) -> float:
-        return HEAD + LINE * len(rows[node]) if node in rows else PASSING
+    """Where each box is, and each line that passes one; the page's width and height."""
 
-    heights = [sum(map(height, column)) + BETWEEN * (len(column) - 1) for column in columns]
-    tallest = max(heights, default=0)
+    def width(node: str) -> float:
+        return box if node in rows else PASSING
+
+    widths = [sum(map(width, layer)) + BETWEEN * (len(layer) - 1) for layer in layered]
+    widest = max(widths, default=0)
     places: dict[str, Place] = {}
-    for number, column in enumerate(columns):
-        y = TOP + (tallest - heights[number]) / 2
-        for node in column:
-            places[node] = Place(MARGIN + number * (box + GAP), y, box, height(node))
-            y += height(node) + BETWEEN
-    width = 2 * MARGIN + len(columns) * box + (len(columns) - 1) * GAP
-    return places, width, TOP + tallest + MARGIN
+    y = TOP
+    for layer, wide in zip(layered, widths, strict=True):
+        x = MARGIN + (widest - wide) / 2
+        tall = max(HEAD + LINE * len(rows.get(node, ())) for node in layer)
+        for node in layer:
+            places[node] = Place(x, y, width(node), HEAD + LINE * len(rows[node]) if node in rows else tall)
+            x += width(node) + BETWEEN
+        y += tall + GAP
+    return places, 2 * MARGIN + widest, y - GAP + MARGIN
 
 
 def _heading(graph: Graph, rows: Mapping[str, Sequence[Row]], width: float) -> list[str]:
@@ -179,17 +181,18 @@ def _lock(x: float, y: float) -> str:
 
 
 def _way(chain: Sequence[Place]) -> str:
-    """A line through the columns between, to the left side of the box that it ends at."""
+    """A line through the layers between, to the top of the box that it ends at."""
     first, *between, last = chain
-    x, y = first.x + first.width, first.middle
+    x, y = first.middle, first.y + first.height
     path = f"M{x:g} {y:g}"
     for place in [*between, last]:
-        end = place.x - (7 if place is last else 0)
-        bend = (end - x) / 2
-        path += f"C{x + bend:g} {y:g} {end - bend:g} {place.middle:g} {end:g} {place.middle:g}"
-        x, y = end, place.middle
+        end = place.y - (7 if place is last else 0)
+        # As steep where it arrives as the gap between layers is high, and straight down before.
+        start = max(y, end - GAP)
+        bend = (end - start) / 2
+        path += f"V{start:g}C{x:g} {start + bend:g} {place.middle:g} {end - bend:g} {place.middle:g} {end:g}"
+        x, y = place.middle, end
         if place is not last:
-            x = place.x + place.width
-            path += f"H{x:g}"
-    tip = f"M{x + 7:g} {y:g}l-8 -4v8z"
-    return f'<path class="way" d="{path}"/><path class="tip" d="{tip}"/>'
+            y = place.y + place.height
+            path += f"V{y:g}"
+    return f'<path class="way" d="{path}"/><path class="tip" d="M{x:g} {y + 7:g}l-4 -8h8z"/>'

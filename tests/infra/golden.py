@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.conftest import ROOT
-from tests.infra.graph import Graph, Resource
+from tests.infra.graph import Graph, GraphError, Resource
 from tests.infra.rules import AWS
 from tests.infra.wire import strings
 
@@ -23,9 +23,9 @@ def golden(graph: Graph) -> str:
     paths = {each.urn: path(graph, each) for each in graph.resources}
     references = _references(graph, paths)
     lone_provider = {each.urn for each in graph.of(AWS)} if len(graph.of(AWS)) == 1 else set[str]()
-    resources = {
-        paths[each.urn]: _shown(each, paths, lone_provider) for each in sorted(graph.resources, key=lambda it: it.urn)
-    }
+    resources = {paths[each.urn]: _shown(each, paths, lone_provider) for each in graph.resources}
+    if len(resources) < len(graph.resources):
+        raise GraphError("two resources of a type have the same name, and so have components that they are in")
     whole = {"outputs": graph.outputs, "secret outputs": sorted(graph.secret_outputs), "resources": resources}
     return _written(_readable(whole, references)) + "\n"
 

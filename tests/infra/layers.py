@@ -1,4 +1,4 @@
-"""A layered drawing's places: who stands in which column, and in which order from the top (after Sugiyama)."""
+"""A layered drawing's places: who stands in which layer, and in which order there (after Sugiyama)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reduced(edges: set[Edge]) -> set[Edge]:
 
 
 def layers(nodes: Sequence[str], edges: set[Edge]) -> dict[str, int]:
-    """The column of each: behind all that it needs."""
+    """The layer of each: behind all that it needs."""
     before: dict[str, list[str]] = {node: [start for start, end in edges if end == node] for node in nodes}
     found: dict[str, int] = {}
 
@@ -36,12 +36,12 @@ def layers(nodes: Sequence[str], edges: set[Edge]) -> dict[str, int]:
     return found
 
 
-def ways(edges: set[Edge], column: Mapping[str, int]) -> dict[Edge, list[str]]:
-    """Each edge as a chain of places, one in every column that it crosses; those between are named after the edge."""
+def ways(edges: set[Edge], layer: Mapping[str, int]) -> dict[Edge, list[str]]:
+    """Each edge as a chain of places, one in every layer that it crosses; those between are named after the edge."""
     return {
         (start, end): [
             start,
-            *(f"{start}>{end}@{between}" for between in range(column[start] + 1, column[end])),
+            *(f"{start}>{end}@{between}" for between in range(layer[start] + 1, layer[end])),
             end,
         ]
         for start, end in sorted(edges)
@@ -49,38 +49,38 @@ def ways(edges: set[Edge], column: Mapping[str, int]) -> dict[Edge, list[str]]:
 
 
 def ordered(nodes: Mapping[str, int], chains: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The columns, each from the top, so that few lines cross: each place goes to the middle of those that it is
+    """The layers, each in such an order that few lines cross: each place goes to the middle of those that it is
     joined to, back and forth."""
-    columns: list[list[str]] = [[] for _ in range(max(nodes.values(), default=-1) + 1)]
-    for node, column in nodes.items():
-        columns[column].append(node)
+    layered: list[list[str]] = [[] for _ in range(max(nodes.values(), default=-1) + 1)]
+    for node, layer in nodes.items():
+        layered[layer].append(node)
     joined: dict[str, list[str]] = {node: [] for node in nodes}
     for chain in chains:
         for start, end in pairwise(chain):
             joined[start].append(end)
             joined[end].append(start)
-    best, fewest = [list(each) for each in columns], crossings(columns, chains)
+    best, fewest = [list(each) for each in layered], crossings(layered, chains)
     for sweep in range(SWEEPS):
         forward = sweep % 2 == 0
-        for number in range(len(columns)) if forward else reversed(range(len(columns))):
+        for number in range(len(layered)) if forward else reversed(range(len(layered))):
             side = number - 1 if forward else number + 1
-            if not 0 <= side < len(columns):
+            if not 0 <= side < len(layered):
                 continue
-            place = {node: index for index, node in enumerate(columns[side])}
-            columns[number].sort(key=lambda node, place=place: _middle(node, joined[node], place))
-        if (found := crossings(columns, chains)) < fewest:
-            best, fewest = [list(each) for each in columns], found
+            place = {node: index for index, node in enumerate(layered[side])}
+            layered[number].sort(key=lambda node, place=place: _middle(node, joined[node], place))
+        if (found := crossings(layered, chains)) < fewest:
+            best, fewest = [list(each) for each in layered], found
     return best
 
 
-def crossings(columns: Sequence[Sequence[str]], chains: Sequence[Sequence[str]]) -> int:
-    at = {node: (number, index) for number, column in enumerate(columns) for index, node in enumerate(column)}
+def crossings(layered: Sequence[Sequence[str]], chains: Sequence[Sequence[str]]) -> int:
+    at = {node: (number, index) for number, layer in enumerate(layered) for index, node in enumerate(layer)}
     links = [(at[start], at[end]) for chain in chains for start, end in pairwise(chain)]
     return sum(
         1
-        for number, ((column, start), (_, end)) in enumerate(links)
+        for number, ((layer, start), (_, end)) in enumerate(links)
         for (other, first), (_, last) in links[number + 1 :]
-        if column == other and (start - first) * (end - last) < 0
+        if layer == other and (start - first) * (end - last) < 0
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from tests.infra.actions import CHANGING, MANAGING, Action, expand, fits, knows
 from tests.infra.documents import ATTACHMENT, ROLE, Document, documents, texts
 from tests.infra.graph import Graph
+from tests.infra.trusting import federated, one_repository, sourced, trusted
 
 # What AWS takes of each kind, in characters that are not white space (IAM user guide, "IAM and STS quotas").
 SIZES = {"trust": 2048, "identity": 10_240, "boundary": 6144, "aws:s3/bucketPolicy:BucketPolicy": 20_480}
@@ -30,6 +31,7 @@ MANAGED = {
 MANAGES = {
     ("job", "ec2:CreateNetworkInterfacePermission"): "SageMaker lends an interface of our VPC to its own machines",
     ("job", "ec2:DeleteNetworkInterfacePermission"): "and takes it back",
+    ("runner", "ec2:CreateNetworkInterfacePermission"): "to CodeBuild's machines alone, by ec2:AuthorizedService",
     ("job", "kms:CreateGrant"): "for AWS resources alone: the disks of a job",
 }
 # Made by hand at first, and held by a boundary that tests/infra/test_applying.py tries to get out of.
@@ -40,13 +42,7 @@ UNNAMED = {
     "lambda:DeleteEventSourceMapping": "lambda:FunctionArn",
     "lambda:UpdateEventSourceMapping": "lambda:FunctionArn",
 }
-GITHUB = "token.actions.githubusercontent.com"
-SUBJECT = re.compile(r"repo:([\w.-]+)(@\d+)?/([\w.-]+)(@\d+)?:environment:[\w-]+")
 PEOPLE = ("User", "UserPolicy", "UserPolicyAttachment", "Group", "GroupPolicy", "AccessKey", "UserLoginProfile")
-SOURCES = ("aws:sourceaccount", "aws:sourcearn", "kms:encryptioncontext:aws:logs:arn")
-# EC2 starts nodes, and tells trust policies nothing of for whom.
-SOURCELESS = frozenset({"ec2.amazonaws.com"})
-
 Rule = Callable[[Document, Mapping[str, Any]], Iterator[str]]
 
 
@@ -58,17 +54,17 @@ def findings(graph: Graph) -> list[str]:
         for statement in document.statements:
             where = f"{document.name} {statement.get('Sid', '?')}"
             found += [f"{where}: {each}" for rule in _rules(document) for each in rule(document, statement)]
-    return sorted({*found, *_people(graph), *_held(graph), *_managed(graph), *_one_repository(graph)})
+    return sorted({*found, *_people(graph), *_held(graph), *_managed(graph), *one_repository(graph)})
 
 
 def _rules(document: Document) -> tuple[Rule, ...]:
     if document.kind == "trust":
-        return (_actions, _trusted, _sourced, _federated)
+        return (_actions, trusted, sourced, federated)
     if document.kind == "identity":
         return (_actions, _resources, _narrow, _manages, _passes, _keys)
     if document.kind == "boundary":
         return (_actions, _no_star, _keys)
-    return (_actions, _trusted, _sourced, _keys)
+    return (_actions, trusted, sourced, _keys)
 
 
 def _document(document: Document) -> Iterator[str]:
@@ -158,65 +154,6 @@ def _keys(_: Document, statement: Mapping[str, Any]) -> Iterator[str]:
             yield f"AWS sets no {key} for its actions"
 
 
-def _trusted(document: Document, statement: Mapping[str, Any]) -> Iterator[str]:
-    principal = statement.get("Principal")
-    if principal is None:
-        yield "it names no principal"
-    if statement["Effect"] != "Allow" or not principal:
-        return
-    if principal == "*" or any("*" in each for values in principal.values() for each in texts(values)):
-        # What an endpoint lets through is still to be allowed by the caller's own policies.
-        if "vpcEndpoint" not in document.kind:
-            yield "it trusts anybody"
-        return
-    for each in texts(principal.get("AWS")):
-        root = document.kind == "aws:kms/key:Key" and re.fullmatch(r"arn:aws:iam::\d{12}:root", each)
-        ours = re.fullmatch(r"arn:aws:iam::\d{12}:role/podium-[\w-]+", each)
-        if not (root or ours):
-            yield f"it trusts {each}"
-
-
-def _sourced(_: Document, statement: Mapping[str, Any]) -> Iterator[str]:
-    principal = statement.get("Principal")
-    services = texts(principal.get("Service")) if isinstance(principal, dict) else []
-    if statement["Effect"] != "Allow" or not set(services) - SOURCELESS:
-        return
-    bound = {
-        key.lower()
-        for operator, keys in statement.get("Condition", {}).items()
-        if operator in ("StringEquals", "StringLike", "ArnEquals", "ArnLike")
-        for key, value in keys.items()
-        if not any(_vague(key, each) for each in texts(value))
-    }
-    if not bound & set(SOURCES):
-        yield f"{services[0]} acts for any account"
-
-
-def _vague(key: str, value: str) -> bool:
-    """An ARN binds to an account only where it names one, and a bucket's name none."""
-    parts = value.split(":")
-    account = parts[4] if len(parts) > 5 else value
-    return "*" in account and not (key.lower().endswith("arn") and value.startswith("arn:aws:s3:::"))
-
-
-def _federated(_: Document, statement: Mapping[str, Any]) -> Iterator[str]:
-    principal = statement.get("Principal")
-    if not isinstance(principal, dict) or "Federated" not in principal or statement["Effect"] != "Allow":
-        return
-    if texts(statement.get("Action")) != ["sts:AssumeRoleWithWebIdentity"]:
-        yield "a token is for AssumeRoleWithWebIdentity alone"
-    equal = {key.lower(): value for key, value in statement.get("Condition", {}).get("StringEquals", {}).items()}
-    if texts(equal.get(f"{GITHUB}:aud")) != ["sts.amazonaws.com"]:
-        yield "its audience is not pinned"
-    subjects = texts(equal.get(f"{GITHUB}:sub"))
-    if not subjects:
-        yield "its subject is not pinned"
-    yield from (f"its subject is not one environment's: {each}" for each in subjects if not SUBJECT.fullmatch(each))
-    for operator in statement.get("Condition", {}):
-        if operator.startswith("ForAllValues"):
-            yield f"{operator} holds for a token without the claim"
-
-
 def _people(graph: Graph) -> Iterator[str]:
     for each in graph.resources:
         kind = each.type.rpartition(":")[2]
@@ -239,17 +176,6 @@ def _managed(graph: Graph) -> Iterator[str]:
         arn = str(each.inputs["policyArn"])
         if arn not in made and arn.removeprefix("arn:aws:iam::aws:policy/") not in MANAGED:
             yield f"RolePolicyAttachment {each.name}: nobody has argued for {arn}"
-
-
-def _one_repository(graph: Graph) -> Iterator[str]:
-    found: set[tuple[str, str]] = set()
-    for document in documents(graph):
-        for statement in document.statements:
-            for keys in statement.get("Condition", {}).values() if document.kind == "trust" else ():
-                matches = (SUBJECT.fullmatch(each) for each in texts(keys.get(f"{GITHUB}:sub")))
-                found |= {(each[1], each[3]) for each in matches if each}
-    if len(found) > 1:
-        yield f"tokens of {len(found)} repositories are trusted: {sorted(found)}"
 
 
 def _meant(statement: Mapping[str, Any]) -> dict[str, tuple[Action, ...]]:

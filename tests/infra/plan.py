@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import ROOT
 from tests.engines.environments import python_for, requirement
 from tests.infra.graph import Graph
 from tests.infra.skips import SKIPS, Skip
@@ -27,7 +28,6 @@ class Check:
     result: str
     resource: str
     name: str
-    file: str
 
     @property
     def failed(self) -> bool:
@@ -55,6 +55,12 @@ def remaining(checks: Iterable[Check], skips: Iterable[Skip]) -> list[str]:
         for each in checks
         if each.failed and not any(covers(skip, each) for skip in argued)
     )
+
+
+def other_files() -> list[Check]:
+    """What checkov looked at beside the graph: what is there before it, and the image."""
+    asked = {"cloudformation": ROOT / "infra" / "bootstrap.yaml", "dockerfile": ROOT / "Dockerfile"}
+    return [each for framework, file in asked.items() for each in checkov().files(framework, [file])]
 
 
 def covers(skip: Skip, check: Check) -> bool:

@@ -24,7 +24,7 @@ KEPT = frozenset(
 
 # The input that is the physical name, and how it begins.
 NAMED: Mapping[str, tuple[str, str]] = {
-    "aws:cloudwatch/logGroup:LogGroup": ("name", r"(/aws/(lambda|eks|codebuild|apigateway)/|/ecs/)?{own}"),
+    "aws:cloudwatch/logGroup:LogGroup": ("name", r"((/aws)?/[a-z]+/)?{own}"),
     "aws:cloudwatch/metricAlarm:MetricAlarm": ("name", "{own}"),
     "aws:codebuild/project:Project": ("name", "{own}"),
     "aws:dynamodb/table:Table": ("name", "{own}"),

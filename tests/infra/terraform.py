@@ -113,9 +113,7 @@ def _references(resource: Resource, known: dict[str, Resource]) -> Iterator[tupl
     """From which resources' attributes a property was made, and those that it names by an attribute's very value."""
     renamed = PROPERTIES.get(kind(resource.type), {})
     named = {value: each for each in known.values() for value in _identities(each)}
-    # A property may depend on what the recording answers nothing for: then it has no value, but a reference.
-    for key in dict.fromkeys([*resource.inputs, *resource.property_dependencies]):
-        value = resource.inputs.get(key)
+    for key, value in resource.inputs.items():
         used = [known[urn] for urn in resource.property_dependencies.get(key, ()) if urn in known]
         used += [named[each] for each in (value if isinstance(value, list) else [value])
                  if isinstance(each, str) and each in named and named[each] is not resource]  # fmt: skip

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 import pytest
 
 from infra.certificate import Certificate
@@ -14,7 +15,11 @@ GIVEN = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/8f2b7e58-6c6d-4c37-a1c5-1d0
 
 def graph(**domain: Any) -> Graph:
     def make(opts: pulumi.ResourceOptions) -> Any:
-        return Certificate("certificate", single.site(), DomainSettings(**domain), opts).arn
+        arn = Certificate("certificate", single.site(), DomainSettings(**domain), opts).arn
+        if arn is not None:
+            # Stands for what listens with it.
+            aws.cloudwatch.LogGroup("user", name=arn.apply(lambda arn: arn.rpartition("/")[2]), opts=opts)
+        return arn
 
     return single.record(make)
 
@@ -32,6 +37,7 @@ def test_a_certificate_is_proven_by_the_zone_before_it_is_used() -> None:
     )  # fmt: skip
     valid = made.one("aws:acm/certificateValidation:CertificateValidation", "domain")
     assert record.urn in made.needs(valid)
+    assert valid.urn in made.needs(made.one("aws:cloudwatch/logGroup:LogGroup", "user"))
     assert made.outputs["made"] == certificate.outputs["arn"]
 
 

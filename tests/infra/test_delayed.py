@@ -107,7 +107,9 @@ def test_messages_come_one_by_one_and_fail_one_by_one(seconds: int) -> None:
     assert function["timeout"] == seconds
     # Lambda takes no mapping of a queue that shows a message again while it is worked on.
     assert found.one(QUEUE, "work").inputs["visibilityTimeoutSeconds"] == 6 * seconds
+    # Nor one whose role may not read the queue yet.
     assert after(found, found.one(MAPPING, "worker"), "aws:iam/rolePolicy:RolePolicy", "worker")
+    assert after(found, found.one(FUNCTION, "worker"), "aws:iam/rolePolicy:RolePolicy", "worker")
 
 
 def test_the_table_keeps_what_it_holds_until_it_expires() -> None:

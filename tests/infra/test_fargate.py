@@ -8,6 +8,7 @@ from infra.fargate import Fargate, FargateArgs
 from infra.settings import FargateSettings
 from service.serve import DRAIN_SECONDS, KEEP_ALIVE_SECONDS
 from service.settings import Settings
+from tests.conftest import ROOT
 from tests.infra import single
 from tests.infra.answers import ACCOUNT, REGION
 from tests.infra.graph import Graph
@@ -46,34 +47,27 @@ def graph(environment: str = "staging", domain: str | None = "rank.example.org",
     return single.record(make)
 
 
-def containers() -> dict[str, dict[str, Any]]:
-    text = graph().one(TASK, "fargate").inputs["containerDefinitions"]
-    return {each["name"]: each for each in json.loads(text)}
+def container() -> dict[str, Any]:
+    (only,) = json.loads(graph().one(TASK, "fargate").inputs["containerDefinitions"])
+    return only
 
 
 def test_a_task_is_the_image_by_digest_on_a_file_system_that_it_cannot_change() -> None:
-    for each in containers().values():
-        assert each["image"] == f"{REPOSITORY}@{RELEASE.serve_amd64}"
-        assert each["readonlyRootFilesystem"] is True
-        assert each["mountPoints"] == [{"sourceVolume": "scratch", "containerPath": "/tmp", "readOnly": False}]  # noqa: S108
-        assert each["logConfiguration"]["options"]["awslogs-group"] == "/aws/ecs/podium-staging-fargate"
-    serve = containers()["serve"]
-    # The image's own user, command and port.
-    assert not {"user", "entryPoint", "command", "privileged"} & set(serve)
-    assert serve["portMappings"] == [{"containerPort": Settings().port, "protocol": "tcp"}]
+    serve = container()
+    assert serve["image"] == f"{REPOSITORY}@{RELEASE.serve_amd64}"
+    assert serve["readonlyRootFilesystem"] is True
     assert serve["linuxParameters"] == {"capabilities": {"drop": ["ALL"]}}
+    assert serve["logConfiguration"]["options"]["awslogs-group"] == "/ecs/podium-staging-fargate"
+    # The image's own command, user and port.
+    assert not {"entryPoint", "command", "privileged"} & set(serve)
+    assert f"USER {serve['user']}" in (ROOT / "Dockerfile").read_text().splitlines()
+    assert serve["portMappings"] == [{"containerPort": Settings().port, "protocol": "tcp"}]
     assert {each["name"]: each["value"] for each in serve["environment"]} == {
         "PODIUM_MODEL": f"s3://{BUCKET}/models/mslr/20260102-0123456789ab",
         "PODIUM_MODEL_SHA256": RELEASE.model_sha256,
+        # All that the image's user can write to.
+        "TMPDIR": "/dev/shm",  # noqa: S108
     }
-
-
-def test_the_scratch_volume_is_opened_for_the_images_user_before_the_service_starts() -> None:
-    found = containers()
-    assert found["serve"]["dependsOn"] == [{"containerName": "scratch", "condition": "SUCCESS"}]
-    opens = found["scratch"]
-    assert (opens["user"], opens["entryPoint"], opens["command"]) == ("0", ["chmod"], ["1777", "/tmp"])  # noqa: S108
-    assert opens["essential"] is False
 
 
 def test_who_starts_a_task_and_the_task_are_two_roles() -> None:
@@ -106,7 +100,7 @@ def test_a_deployment_that_fails_is_rolled_back_and_never_takes_a_task_first() -
 
 def test_a_stop_waits_for_what_is_under_way() -> None:
     group = graph().one(GROUP, "fargate").inputs
-    assert containers()["serve"]["stopTimeout"] > DRAIN_SECONDS
+    assert container()["stopTimeout"] > DRAIN_SECONDS
     assert Settings().default_deadline_ms / 1000 < group["deregistrationDelay"] <= DRAIN_SECONDS
     # The balancer's own idle time-out is 60 s unless set: it must be the one that closes first.
     assert graph().one(BALANCER, "fargate").inputs.get("idleTimeout", 60) < KEEP_ALIVE_SECONDS

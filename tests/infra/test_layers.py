@@ -15,7 +15,7 @@ def test_each_stands_behind_all_that_it_needs() -> None:
     assert found == {"a": 0, "alone": 0, "b": 1, "d": 1, "c": 2, "e": 2}
 
 
-def test_an_edge_has_a_place_in_each_column_that_it_crosses() -> None:
+def test_an_edge_has_a_place_in_each_layer_that_it_crosses() -> None:
     assert ways({("a", "z")}, {"a": 0, "z": 3}) == {("a", "z"): ["a", "a>z@1", "a>z@2", "z"]}
 
 
@@ -28,15 +28,13 @@ def test_crossings_are_counted() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_an_order_loses_nobody_and_crosses_no_more_than_before(seed: int) -> None:
     chooser = random.Random(seed)
-    nodes = {f"{column}{index}": column for column in range(4) for index in range(5)}
+    nodes = {f"{layer}{index}": layer for layer in range(4) for index in range(5)}
     chains = [
-        [f"{column}{chooser.randrange(5)}", f"{column + 1}{chooser.randrange(5)}"]
-        for column in range(3)
-        for _ in "abcdef"
+        [f"{layer}{chooser.randrange(5)}", f"{layer + 1}{chooser.randrange(5)}"] for layer in range(3) for _ in "abcdef"
     ]
-    before = [[node for node, at in nodes.items() if at == column] for column in range(4)]
+    before = [[node for node, at in nodes.items() if at == layer] for layer in range(4)]
     after = ordered(nodes, chains)
-    assert [sorted(column) for column in after] == before
+    assert [sorted(layer) for layer in after] == before
     assert crossings(after, chains) < crossings(before, chains)
     assert ordered(nodes, chains) == after
 
