@@ -139,12 +139,17 @@ def believe(aws: Aws) -> None:
         try:
             aws.client("s3", who, region).list_buckets()
         except ClientError as error:
-            if error.response["Error"]["Code"] not in codes:
+            if code_of(error) not in codes:
                 raise
         else:
             raise NotEnforced(f"{aws.https} answers {who.key}, who may nothing: its log says whether it knows AUTH")
     root.delete_access_key(UserName="nobody", AccessKeyId=made["AccessKeyId"])
     root.delete_user(UserName="nobody")
+
+
+def code_of(error: ClientError) -> str:
+    """The service's word for what went wrong."""
+    return error.response.get("Error", {}).get("Code", "")
 
 
 @cache

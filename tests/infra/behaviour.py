@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.engines.aws import DENIED
+from tests.engines.aws import DENIED, code_of
 from tests.infra.scene import Scene
 
 ALLOWED, REFUSED = "allowed", "refused"
@@ -40,7 +40,7 @@ def outcome(scene: Scene, row: Row) -> str:
     try:
         row.call(scene, lambda service: scene.client(row.role, service, tls=row.tls))
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code = code_of(error)
         return REFUSED if code in DENIED else code
     return ALLOWED
 

@@ -41,4 +41,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Aws"]:
 def deployed(aws: "Aws") -> Deployments:
     from tests.infra.live import deploy
 
-    return cache(lambda stack, variant="released": deploy(aws, stack, variant))
+    @cache
+    def once(stack: str, variant: Variant = "released") -> "Deployed":
+        return deploy(aws, stack, variant)
+
+    return once

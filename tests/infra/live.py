@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime import mocks as runtime
 
-from tests.engines.aws import Aws, Credentials
+from tests.engines.aws import Aws, Credentials, code_of
 from tests.infra.conftest import Variant
 from tests.infra.graph import Graph, record
 from tests.infra.live_handlers.asked import Asked, Made
@@ -27,6 +27,8 @@ OF_THE_PROVIDER = {
     "forceDestroy", "region", "skipDestroy", "tagsAll", "timeouts", "triggers", "waitForSteadyState", "publish",
     "waitForFulfillment", "bypassPolicyLockoutSafetyCheck", "forceDetachPolicies", "skipFinalBackup", "forceDelete",
 }  # fmt: skip
+
+TOKENS = {"authorizer": "jwt", "issuer": "https://issuer.example.org", "audience": ["podium"]}
 
 
 class Unmapped(Exception):
@@ -101,7 +103,7 @@ class LiveMocks(runtime.Mocks):
             return handler(asked)
         except (BotoCoreError, ClientError, KeyError) as error:
             cannot = CANNOT.get(asked.type)
-            if cannot is None or not isinstance(error, ClientError) or _code(error) not in cannot.codes:
+            if cannot is None or not isinstance(error, ClientError) or code_of(error) not in cannot.codes:
                 raise Refused(f"{asked.type} {asked.name}: {error!r}") from error
             self.missing.add(asked.type)
             return cannot.made_up(asked)
@@ -170,6 +172,9 @@ def deploy(aws: Aws, stack: str, variant: Variant = "released", *, mutate: Mutat
     """
     account = str(next(_accounts))
     chosen = _moved(values(stack, everything=variant == "everything"), values(stack)["account"], account)
+    if variant == "everything" and stack == "production":
+        # The API has two ways to know its callers: staging has the other.
+        chosen["http"] = {**chosen["http"], **TOKENS}
     region = chosen.get("region", "eu-central-1")
     if (domain := chosen.get("domain", {})).get("zone"):
         chosen["domain"] = {**domain, "zone": _zone(aws, account, region, domain["name"])}
@@ -203,10 +208,6 @@ def _zone(aws: Aws, account: str, region: str, domain: str) -> str:
     route53 = aws.client("route53", aws.root(account), region)
     made = route53.create_hosted_zone(Name=domain.partition(".")[2], CallerReference=account)
     return made["HostedZone"]["Id"].rpartition("/")[2]
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _moved(value: Any, old: str, new: str) -> Any:

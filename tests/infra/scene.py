@@ -25,10 +25,7 @@ OF_LAYER = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
 
 @dataclass
 class Scene:
-    """
-    Args:
-        as_: credentials of roles by their short names, as their service gives them out.
-    """
+    """Roles go by their short names, and act as with what their service gave them."""
 
     deployed: Deployed
     stack: str
@@ -67,10 +64,13 @@ class Scene:
     def root(self, service: str) -> Any:
         return self.deployed.root(service)
 
-    def client(self, role: str, service: str, *, tls: bool = True) -> Any:
+    def credentials(self, role: str) -> Credentials:
         if role not in self._sessions:
             self._sessions[role] = self.deployed.held(self.name(role))
-        return self.deployed.aws.client(service, self._sessions[role], self.region, tls=tls)
+        return self._sessions[role]
+
+    def client(self, role: str, service: str, *, tls: bool = True) -> Any:
+        return self.deployed.aws.client(service, self.credentials(role), self.region, tls=tls)
 
     def role_arn(self, role: str) -> str:
         return f"arn:aws:iam::{self.account}:role/{self.name(role)}"
@@ -88,8 +88,9 @@ class Scene:
         """Puts something where it can be read, overwritten or deleted, as the account's owner."""
         s3 = self.root("s3")
         for key in (
-            "models/mslr/1/manifest.json", "models/other/1/manifest.json", "training/inputs/a", "training/jobs/j/model.tar.gz",
-            "training/checkpoints/c", "delayed/input/old/a.txt", "delayed/output/old/summary.json", "delayed/spill/s",
+            "models/mslr/1/manifest.json", "models/other/1/manifest.json",
+            "training/inputs/a", "training/jobs/j/model.tar.gz", "training/checkpoints/c",
+            "delayed/input/old/a.txt", "delayed/output/old/summary.json", "delayed/spill/s",
         ):  # fmt: skip
             s3.put_object(Bucket=self.bucket, Key=key, Body=b"{}", IfNoneMatch="*")
         s3.create_bucket(Bucket=self.state_bucket, CreateBucketConfiguration={"LocationConstraint": self.region})
@@ -108,7 +109,10 @@ class Scene:
         self.root("sqs").create_queue(QueueName="somebodys")
         self.root("sqs").create_queue(QueueName=f"podium-{self.other_environment}-work")
         self.root("ecr").create_repository(repositoryName=f"podium-{self.other_environment}/serve")
-        # It polls the queue itself, and would start a container with each message.
+        self.rest()
+
+    def rest(self) -> None:
+        """Has the emulator's functions not take what is in the queue: it would start a container with each message."""
         functions = self.root("lambda")
         for each in functions.list_event_source_mappings()["EventSourceMappings"]:
             functions.update_event_source_mapping(UUID=each["UUID"], Enabled=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.engines.aws import DENIED, Aws
+from tests.engines.aws import DENIED, Aws, code_of
 from tests.infra.behaviour import ALLOWED, REFUSED, Row, findings, outcome
 from tests.infra.behaviour_rows import PLAIN, REFUSED_BY_OTHERS, ROWS
 from tests.infra.conftest import Deployments
@@ -121,7 +121,7 @@ def assumed(scene: Scene, role: str, token: Token) -> bool:
     try:
         scene.assume(role, sub=token.subject, aud=token.audience, iss=token.issuer)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in DENIED | {"InvalidIdentityToken"}:
+        if code_of(error) not in DENIED | {"InvalidIdentityToken"}:
             raise
         return False
     return True

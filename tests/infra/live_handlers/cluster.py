@@ -91,9 +91,9 @@ def alarm(asked: Asked) -> Made:
         Dimensions=dimensions,
         **asked.some(
             "alarmDescription", "namespace", "metricName", "statistic", "comparisonOperator", "threshold", "period",
-            "evaluationPeriods", "datapointsToAlarm", "treatMissingData", "alarmActions", ExtendedStatistic="extendedStatistic",
-            OKActions="okActions", InsufficientDataActions="insufficientDataActions", ActionsEnabled="actionsEnabled",
-            Unit="unit",
+            "evaluationPeriods", "datapointsToAlarm", "treatMissingData", "alarmActions",
+            ExtendedStatistic="extendedStatistic", OKActions="okActions",
+            InsufficientDataActions="insufficientDataActions", ActionsEnabled="actionsEnabled", Unit="unit",
         ),
         **({"Tags": asked.tags()} if asked.tags() else {}),
     )  # fmt: skip
