@@ -21,7 +21,9 @@ def put(kind: str, name: str, path: str, value: Any = MISSING) -> Edit:
     def change(resource: Resource) -> Resource:
         inputs = copy.deepcopy(resource.inputs)
         _put(inputs, path.split("/"), value)
-        return replace(resource, inputs=inputs)
+        # A provider answers what it was given: of what is given no longer it says nothing.
+        left = {key: each for key, each in resource.outputs.items() if key in inputs or key not in resource.inputs}
+        return replace(resource, inputs=inputs, outputs=left)
 
     return _changing(kind, name, change)
 

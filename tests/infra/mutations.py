@@ -19,6 +19,21 @@ BLOCK = ("s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "data")
 ENCRYPTION = ("s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration", "data")
 REPOSITORY = ("ecr/repository:Repository", "serve")
 TABLE = ("dynamodb/table:Table", "rankings")
+QUEUE = ("sqs/queue:Queue", "work")
+QUEUE_POLICY = ("sqs/queuePolicy:QueuePolicy", "work")
+BUCKET_POLICY = ("s3/bucketPolicy:BucketPolicy", "data")
+OWNERSHIP = ("s3/bucketOwnershipControls:BucketOwnershipControls", "data")
+VERSIONS = ("s3/bucketVersioning:BucketVersioning", "data")
+LIFECYCLE = ("s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "data")
+EXPIRY = ("ecr/lifecyclePolicy:LifecyclePolicy", "serve")
+LOG_GROUP = ("cloudwatch/logGroup:LogGroup", "control-plane")
+DEFAULT_GROUP = ("ec2/defaultSecurityGroup:DefaultSecurityGroup", "closed")
+INGRESS = ("vpc/securityGroupIngressRule:SecurityGroupIngressRule", "endpoints")
+HOST = "444455556666.dkr.ecr.eu-central-1.amazonaws.com"
+ELSEWHERE = ["arn:aws:s3:::podium-production-data-444455556666/model/*"]
+OPEN = [{"protocol": "-1", "fromPort": 0, "toPort": 0, "self": True}]
+SUBJECTS = f"{TRUST}/Condition/StringEquals/{GITHUB}:sub"
+START = "policy/Statement/0/Condition"
 WORKER = ("lambda/function:Function", "worker")
 MAPPING = ("lambda/eventSourceMapping:EventSourceMapping", "worker")
 ROLE, MAY = "iam/role:Role", "iam/rolePolicy:RolePolicy"
@@ -39,16 +54,17 @@ def m(control: int, what: str, rungs: str, *edits: Edit) -> Mutation:
 
 
 MUTATIONS = [
-    m(1, "any repository's jobs push", "pack lint", put(ROLE, "push", f"{TRUST}/Condition/StringEquals/{GITHUB}:sub", "*")),
+    m(1, "any repository's jobs push", "pack lint", put(ROLE, "push", SUBJECTS, "*")),
     m(1, "any environment's jobs push", "pack lint",
-      put(ROLE, "push", f"{TRUST}/Condition/StringEquals/{GITHUB}:sub", ["repo:octo-org@123456/podium@456789:*"])),
+      put(ROLE, "push", SUBJECTS, ["repo:octo-org@123456/podium@456789:*"])),
     m(1, "subjects are compared by pattern", "pack lint",
       put(ROLE, "apply", f"{TRUST}/Condition", {"StringLike": {f"{GITHUB}:sub": "repo:octo-org/*",
                                                                  f"{GITHUB}:aud": "sts.amazonaws.com"}})),
-    m(1, "tokens for anybody are taken", "pack lint", put(ROLE, "push", f"{TRUST}/Condition/StringEquals/{GITHUB}:aud")),
+    m(1, "tokens for anybody are taken", "pack lint",
+      put(ROLE, "push", f"{TRUST}/Condition/StringEquals/{GITHUB}:aud")),
     m(1, "no condition at all", "pack lint", put(ROLE, "train", f"{TRUST}/Condition")),
     m(2, "names alone are believed", "behaviour",
-      put(ROLE, "push", f"{TRUST}/Condition/StringEquals/{GITHUB}:sub", ["repo:octo-org/podium:environment:images"])),
+      put(ROLE, "push", SUBJECTS, ["repo:octo-org/podium:environment:images"])),
     m(3, "a role may do everything", "pack lint plan", put(MAY, "rank", "policy/Statement/0", EVERYBODY)),
     m(3, "any role is passed on", "pack lint", put(MAY, "train", "policy/Statement/3/Resource", ["*"])),
     m(3, "to any service", "pack lint", put(MAY, "train", "policy/Statement/3/Condition")),
@@ -61,39 +77,40 @@ MUTATIONS = [
     m(3, "the applying role is unbound", "pack", put(ROLE, "apply", "permissionsBoundary")),
     m(4, "a bucket may be public", "pack plan", gone(*BLOCK)),
     m(4, "half of it may", "pack plan", put(*BLOCK, "blockPublicPolicy", False)),
-    m(4, "others own what they upload", "pack", gone("s3/bucketOwnershipControls:BucketOwnershipControls", "data")),
-    m(5, "the bucket answers without TLS", "pack", put("s3/bucketPolicy:BucketPolicy", "data", "policy/Statement/0/Effect", "Allow")),
+    m(4, "others own what they upload", "pack", gone(*OWNERSHIP)),
+    m(5, "the bucket answers without TLS", "pack", put(*BUCKET_POLICY, "policy/Statement/0/Effect", "Allow")),
     m(5, "the queue answers without TLS", "pack",
-      put("sqs/queuePolicy:QueuePolicy", "work", "policy/Statement/0/Condition/Bool/aws:SecureTransport", "true")),
-    m(5, "no policy of the bucket", "pack", gone("s3/bucketPolicy:BucketPolicy", "data")),
+      put(*QUEUE_POLICY, f"{START}/Bool/aws:SecureTransport", "true")),
+    m(5, "no policy of the bucket", "pack", gone(*BUCKET_POLICY)),
     m(6, "models may be overwritten", "behaviour",
-      put("s3/bucketPolicy:BucketPolicy", "data", "policy/Statement/1/Resource", ["arn:aws:s3:::podium-production-data-444455556666/model/*"])),
-    m(6, "models may be deleted", "behaviour", put("s3/bucketPolicy:BucketPolicy", "data", "policy/Statement/2/Action", ["s3:DeleteObject"])),
+      put(*BUCKET_POLICY, "policy/Statement/1/Resource", ELSEWHERE)),
+    m(6, "models may be deleted", "behaviour", put(*BUCKET_POLICY, "policy/Statement/2/Action", ["s3:DeleteObject"])),
     m(6, "no key of ours", "pack plan", gone(*ENCRYPTION)),
     m(6, "S3's own key", "pack plan",
       put(*ENCRYPTION, "rules/0/applyServerSideEncryptionByDefault", {"sseAlgorithm": "AES256"})),
-    m(6, "no versions", "pack plan", put("s3/bucketVersioning:BucketVersioning", "data", "versioningConfiguration/status", "Suspended")),
-    m(6, "no lifecycle", "pack plan", gone("s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "data")),
+    m(6, "no versions", "pack plan", put(*VERSIONS, "versioningConfiguration/status", "Suspended")),
+    m(6, "no lifecycle", "pack plan", gone(*LIFECYCLE)),
     m(6, "no access log", "pack plan", gone("s3/bucketLogging:BucketLogging", "data")),
     m(7, "tags move", "pack plan", put(*REPOSITORY, "imageTagMutability", "MUTABLE")),
     m(7, "images are not scanned", "pack plan", put(*REPOSITORY, "imageScanningConfiguration/scanOnPush", False)),
     m(7, "images are under no key of ours", "pack plan", put(*REPOSITORY, "encryptionConfigurations")),
     m(7, "pinned images expire", "pack",
-      put("ecr/lifecyclePolicy:LifecyclePolicy", "serve", "policy/rules/1/selection/tagStatus", "any")),
+      put(*EXPIRY, "policy/rules/1/selection/tagPrefixList", ["3"])),
     m(8, "everybody reaches the API", "pack plan", put(*CLUSTER, "vpcConfig/endpointPublicAccess", True),
       put(*CLUSTER, "vpcConfig/publicAccessCidrs", ["0.0.0.0/0"])),
     m(9, "secrets are under no key of ours", "pack plan", put(*CLUSTER, "encryptionConfig")),
     m(10, "no audit log", "pack plan", put(*CLUSTER, "enabledClusterLogTypes", ["api", "scheduler"])),
-    m(10, "the log is kept for ever", "pack plan", put("cloudwatch/logGroup:LogGroup", "control-plane", "retentionInDays")),
-    m(10, "the log is AWS's to make", "rules pack", gone("cloudwatch/logGroup:LogGroup", "control-plane")),
+    m(10, "the log is kept for ever", "pack plan", put(*LOG_GROUP, "retentionInDays")),
+    m(10, "the log is AWS's to make", "rules pack", gone(*LOG_GROUP)),
     m(11, "the creator stays administrator", "pack",
       put(*CLUSTER, "accessConfig/bootstrapClusterCreatorAdminPermissions", True)),
-    m(11, "a ConfigMap says who enters", "pack", put(*CLUSTER, "accessConfig/authenticationMode", "API_AND_CONFIG_MAP")),
+    m(11, "a ConfigMap says who enters", "pack",
+      put(*CLUSTER, "accessConfig/authenticationMode", "API_AND_CONFIG_MAP")),
     m(11, "half of Auto Mode", "pack", put(*CLUSTER, "storageConfig/blockStorage/enabled", False)),
     m(12, "a version out of support", "pack", put(*CLUSTER, "version", "1.31")),
     m(12, "extended support", "pack", put(*CLUSTER, "upgradePolicy/supportType", "EXTENDED")),
     m(12, "the cluster can be deleted", "pack", put(*CLUSTER, "deletionProtection", False)),
-    m(13, "any service is a rank pod", "pack lint", put(ROLE, "rank", f"{TRUST}/Principal/Service", "ec2.amazonaws.com")),
+    m(13, "any service is a rank pod", "pack", put(ROLE, "rank", f"{TRUST}/Principal/Service", "ec2.amazonaws.com")),
     m(13, "for any cluster", "pack lint", put(ROLE, "rank", f"{TRUST}/Condition")),
     m(14, "a key that never rotates", "pack plan", put(*KEY, "enableKeyRotation", False)),
     m(14, "a key for everybody", "pack lint plan", put(*KEY, "policy/Statement/0/Principal", {"AWS": "*"})),
@@ -103,19 +120,21 @@ MUTATIONS = [
     m(15, "the table is not protected", "rules", unprotected(*TABLE)),
     m(15, "the bucket is not protected", "rules", unprotected("s3/bucket:Bucket", "data")),
     m(15, "the key is not protected", "rules", unprotected(*KEY)),
-    m(16, "an image by its tag", "pack", put(*WORKER, "imageUri", "444455556666.dkr.ecr.eu-central-1.amazonaws.com/podium-production/serve:1")),
-    m(16, "no dead letters", "pack", put("sqs/queue:Queue", "work", "redrivePolicy")),
-    m(16, "a message comes back too soon", "pack", put("sqs/queue:Queue", "work", "visibilityTimeoutSeconds", 130)),
+    m(16, "an image by its tag", "pack", put(*WORKER, "imageUri", f"{HOST}/podium-production/serve:1")),
+    m(16, "no dead letters", "pack", put(*QUEUE, "redrivePolicy")),
+    m(16, "a message comes back too soon", "pack", put(*QUEUE, "visibilityTimeoutSeconds", 130)),
     m(16, "one failure fails the batch", "pack", put(*MAPPING, "functionResponseTypes", [])),
     m(16, "no bound on workers", "pack", put(*MAPPING, "scalingConfig")),
-    m(16, "a secret in the environment", "rules pack", put(*WORKER, "environment/variables/DB_PASSWORD", "hunter2hunter2")),
-    m(17, "jobs with a network", "pack", put(MAY, "train", "policy/Statement/0/Condition/Bool/sagemaker:NetworkIsolation")),
-    m(17, "jobs outside the VPC", "pack", put(MAY, "train", "policy/Statement/0/Condition/Null/sagemaker:VpcSubnets")),
-    m(17, "disks under any key", "pack", put(MAY, "train", "policy/Statement/0/Condition/ArnEquals/sagemaker:VolumeKmsKey")),
+    m(16, "a secret in the environment", "rules pack",
+      put(*WORKER, "environment/variables/DB_PASSWORD", "hunter2hunter2")),
+    m(17, "jobs with a network", "pack", put(MAY, "train", f"{START}/Bool/sagemaker:NetworkIsolation")),
+    m(17, "jobs outside the VPC", "pack", put(MAY, "train", f"{START}/Null/sagemaker:VpcSubnets")),
+    m(17, "disks under any key", "pack", put(MAY, "train", f"{START}/ArnEquals/sagemaker:VolumeKmsKey")),
     m(20, "the default security group is open", "pack plan",
-      put("ec2/defaultSecurityGroup:DefaultSecurityGroup", "closed", "ingress", [{"protocol": "-1", "fromPort": 0, "toPort": 0, "self": True}])),
+      put(*DEFAULT_GROUP, "ingress", OPEN)),
     m(20, "no flow logs", "pack plan", gone("ec2/flowLog:FlowLog", "flow-logs")),
-    m(20, "nodes with public addresses", "pack plan", put("ec2/subnet:Subnet", "private-a", "mapPublicIpOnLaunch", True)),
+    m(20, "nodes with public addresses", "pack plan",
+      put("ec2/subnet:Subnet", "private-a", "mapPublicIpOnLaunch", True)),
     m(20, "the internet comes in", "pack plan",
-      put("vpc/securityGroupIngressRule:SecurityGroupIngressRule", "endpoints", "cidrIpv4", "0.0.0.0/0")),
+      put(*INGRESS, "cidrIpv4", "0.0.0.0/0")),
 ]  # fmt: skip

@@ -245,7 +245,7 @@ TABLE: list[tuple[str, Edit]] = [
 
 
 # The same on the program's own graph, where names and the ways from one resource to another are as they really are.
-EKS, SERVE = "cluster-eksCluster", "containerDefinitions/1"
+EKS, SERVE = "cluster-eksCluster", "containerDefinitions/0"
 REAL: list[tuple[str, Edit]] = [
     *[("trust-github-exact", put("Role", name, f"{TESTS}/{GITHUB}:sub", "repo:octo-org/podium:*")) for name in ("apply", "push")],
     ("trust-pod-identity", put("Role", "rank", f"{TRUST}/Action", "sts:AssumeRole")),
