@@ -90,7 +90,7 @@ class Aws:
             who.key, who.secret, who.token, region_name=region, botocore_session=_botocore()
         )
         config = Config(
-            s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30
+            s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60
         )
         return session.client(service, endpoint_url=endpoint, verify=str(self.certificate), config=config)
 
@@ -116,12 +116,9 @@ def running(folder: Path) -> Generator[Aws]:
             yield aws
         finally:
             aws.close()
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # It keeps nothing that it would have to put away, and takes its time to go.
+            process.kill()
+            process.wait()
 
 
 def believe(aws: Aws) -> None:

@@ -109,13 +109,6 @@ class Scene:
         self.root("sqs").create_queue(QueueName="somebodys")
         self.root("sqs").create_queue(QueueName=f"podium-{self.other_environment}-work")
         self.root("ecr").create_repository(repositoryName=f"podium-{self.other_environment}/serve")
-        self.rest()
-
-    def rest(self) -> None:
-        """Has the emulator's functions not take what is in the queue: it would start a container with each message."""
-        functions = self.root("lambda")
-        for each in functions.list_event_source_mappings()["EventSourceMappings"]:
-            functions.update_event_source_mapping(UUID=each["UUID"], Enabled=False)
 
 
 @contextmanager

@@ -48,11 +48,34 @@ def test_what_is_refused_without_tls_is_allowed_with_it() -> None:
     assert {(row.role, row.does) for row in PLAIN} <= allowed
 
 
-def test_every_row_would_be_missed(aws: Aws) -> None:
-    """With no permissions nothing that is allowed goes, and with all of them nothing is refused any more."""
-    # An account of its own: with all permissions, some of it goes to pieces.
+@pytest.fixture(scope="module")
+def spare(aws: Aws) -> Scene:
+    """A stack that nobody else needs: with all permissions, some of it goes to pieces. Those that need more of it
+    come first."""
     scene = Scene(deploy(aws, "staging"), "staging")
     scene.furnish()
+    return scene
+
+
+def test_what_others_refuse_would_be_missed(spare: Scene) -> None:
+    """Without the policies of the bucket, the queue and the other role there is nobody to refuse it."""
+    scene = spare
+    scene.root("s3").delete_bucket_policy(Bucket=scene.bucket)
+    scene.root("sqs").set_queue_attributes(QueueUrl=scene.queue, Attributes={"Policy": ""})
+    assert {str(row): outcome(scene, row) for row in PLAIN} == dict.fromkeys(map(str, PLAIN), ALLOWED)
+    anybody = {"Effect": "Allow", "Principal": {"AWS": scene.account}, "Action": "sts:AssumeRole"}
+    scene.root("iam").update_assume_role_policy(
+        RoleName=scene.name("flow-logs"), PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+    )
+    for role in ROLES:
+        rows = [row for row in REFUSED_BY_OTHERS if row.role == role]
+        with permitted(scene, role, everything=True):
+            assert [str(row) for row in rows if outcome(scene, row) != ALLOWED] == []
+
+
+def test_every_row_would_be_missed(spare: Scene) -> None:
+    """With no permissions nothing that is allowed goes, and with all of them nothing is refused any more."""
+    scene = spare
     for role in ROLES:
         rows = [row for row in ROWS if row.role == role]
         with permitted(scene, role, everything=False):

@@ -73,7 +73,8 @@ def permission(asked: Asked) -> Made:
 
 
 def mapping(asked: Asked) -> Made:
-    made = asked.client("lambda").create_event_source_mapping(
+    client = asked.client("lambda")
+    made = client.create_event_source_mapping(
         **asked.some(
             "eventSourceArn", "functionName", "batchSize", "functionResponseTypes", "scalingConfig", "enabled",
             "maximumBatchingWindowInSeconds", "filterCriteria", KMSKeyArn="kmsKeyArn",
@@ -81,6 +82,8 @@ def mapping(asked: Asked) -> Made:
         **({"Tags": asked.get("tags")} if asked.get("tags") else {}),
     )  # fmt: skip
     uuid = made["UUID"]
+    # The emulator would take what is in the queue, and has no container to give it to.
+    client.update_event_source_mapping(UUID=uuid, Enabled=False)
     return Made(uuid, {"uuid": uuid, "arn": asked.arn("lambda", f"event-source-mapping:{uuid}")})
 
 
