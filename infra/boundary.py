@@ -39,6 +39,7 @@ HELD = (
     "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
 )  # fmt: skip
 FREE = ("iam:DeleteRole", "iam:PassRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateRole", "iam:UpdateRoleDescription")
+CLUSTER_LINKED = ("elasticloadbalancing.amazonaws.com", "spot.amazonaws.com")
 LINKED = (
     "ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "eks.amazonaws.com",
     "elasticloadbalancing.amazonaws.com", "ops.apigateway.amazonaws.com",
@@ -91,13 +92,14 @@ class Boundary(pulumi.ComponentResource):
         ).arn
 
     def _workloads(self) -> list[Statement]:
-        balancing = {"StringEquals": {"iam:AWSServiceName": "elasticloadbalancing.amazonaws.com"}}
+        # What the cluster's role makes by itself: load balancers' own role and, once in an account, spot instances'.
+        linked = {"StringEquals": {"iam:AWSServiceName": list(CLUSTER_LINKED)}}
         return [
             *self._everybody(SERVICES),
             # Who may pass which is said in their own policies.
             allow("PassOwnRoles", ["iam:PassRole"], [self._own_roles]),
             allow("NodeProfiles", INSTANCE_PROFILES, [f"{self._iam}:instance-profile/eks*"]),
-            allow("Balancers", ["iam:CreateServiceLinkedRole"], [f"{self._iam}:role/aws-service-role/*"], balancing),
+            allow("ServiceRoles", ["iam:CreateServiceLinkedRole"], [f"{self._iam}:role/aws-service-role/*"], linked),
             deny("State", ["kms:*"], [self._args.state.key]),
         ]
 

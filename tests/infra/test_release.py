@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import yaml
 
 from infra.release import Release, ReleaseError, read
 from service.manifest import valid_name
+from tests.conftest import ROOT
 from tests.infra.single import RELEASE
 
 DATA = {name.replace("_", "-"): value for name, value in vars(RELEASE).items()}
@@ -117,3 +119,12 @@ def test_a_file_that_cannot_be_read_is_no_day_0(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(ReleaseError, match="cannot be read"):
         read(tmp_path, "staging")
+
+
+def test_the_readme_shows_a_release() -> None:
+    (shown,) = re.findall(r"^ *```yaml\n(.*?)^ *```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    document = yaml.safe_load(shown)
+    assert set(document["data"]) == set(DATA)
+    assert {key: each for key, each in document.items() if key != "data"} == {
+        key: each for key, each in GOOD.items() if key != "data"
+    }
