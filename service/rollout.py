@@ -46,8 +46,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
     after = add(
         "smoke",
         help="send the model's golden queries to a running service, and compare the answers",
-        description="Sends the golden queries of PODIUM_MODEL to a service or its gateway; scores must be the published "
-        "ones bit for bit, name and version the model's. Exit code 0: they are; 2: used wrongly; 3: they are not, or "
+        description="Sends the golden queries of PODIUM_MODEL to a service or its gateway; scores must be those "
+        "published, bit for bit, name and version the model's. Exit code 0: they are; 2: used wrongly; 3: they are not, or "
         "the key is refused; 5: no answer.",
     )
     after.add_argument("--url", required=True, help="where the service is, as http://rank-gateway:8080")
