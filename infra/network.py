@@ -63,7 +63,7 @@ class Network(Component):
         self.private_subnet_ids: list[pulumi.Output[str]] = [each.id for each in private]
         gateways = self._nat(public, self._public_routes(public))
         tables = self._private_routes(private, gateways)
-        self._gateway_endpoints(tables)
+        self.s3_prefix_list = self._gateway_endpoints(tables)
         self.endpoint_security_group_id = self._interface_endpoints()
         self._flow_logs(args.logs_key)
         self.register_outputs({"vpc_id": self.vpc_id})
@@ -138,13 +138,11 @@ class Network(Component):
             tables.append(table)
         return tables
 
-    def _gateway_endpoints(self, tables: Sequence[aws.ec2.RouteTable]) -> None:
+    def _gateway_endpoints(self, tables: Sequence[aws.ec2.RouteTable]) -> pulumi.Output[str]:
         """S3 and DynamoDB without NAT. They are free, so there is no setting to leave them out."""
-        for service, policy in (
-            ("s3", endpoints.for_s3(self.site)),
-            ("dynamodb", endpoints.for_dynamodb(self.site)),
-        ):
-            aws.ec2.VpcEndpoint(
+        policies = {"s3": endpoints.for_s3(self.site), "dynamodb": endpoints.for_dynamodb(self.site)}
+        made = {
+            service: aws.ec2.VpcEndpoint(
                 service,
                 vpc_id=self.vpc_id,
                 service_name=self._service(service),
@@ -154,6 +152,9 @@ class Network(Component):
                 tags=self._tags(service),
                 opts=self.below(),
             )
+            for service, policy in policies.items()
+        }
+        return made["s3"].prefix_list_id
 
     def _interface_endpoints(self) -> pulumi.Output[str] | None:
         if not self.settings.endpoints:

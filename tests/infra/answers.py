@@ -340,7 +340,11 @@ RESOURCES: Mapping[str, Answer] = {
     "aws:ec2/defaultNetworkAcl:DefaultNetworkAcl": _ec2("acl", "network-acl"),
     "aws:ec2/defaultRouteTable:DefaultRouteTable": _ec2("rtb", "route-table"),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _ec2("sg", "security-group"),
-    "aws:ec2/eip:Eip": _ec2("eipalloc", "elastic-ip", publicIp=lambda asked: f"198.51.100.{int(asked.token(2), 16)}"),
+    "aws:ec2/eip:Eip": _ec2(
+        "eipalloc", "elastic-ip",
+        allocationId=lambda asked: f"eipalloc-0{asked.token(16)}",
+        publicIp=lambda asked: f"198.51.100.{int(asked.token(2), 16)}",
+    ),  # fmt: skip
     "aws:ec2/flowLog:FlowLog": _ec2("fl", "vpc-flow-log"),
     "aws:ec2/internetGateway:InternetGateway": _ec2("igw", "internet-gateway"),
     "aws:ec2/natGateway:NatGateway": _ec2("nat", "natgateway"),

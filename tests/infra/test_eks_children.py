@@ -92,7 +92,8 @@ def test_a_role_that_is_given_is_taken_by_its_arn() -> None:
     def program() -> None:
         role = aws.iam.Role("own", name="podium-test-own", assume_role_policy="{}")
         ready = role.arn.apply(lambda _: role)
-        eks.Cluster("it", **{**ARGUMENTS, "service_role": ready})
+        arguments: dict[str, Any] = {**ARGUMENTS, "service_role": ready}
+        eks.Cluster("it", **arguments)
 
     graph = run_program(program, stack="test")
     role = graph.one("aws:iam/role:Role", "own")
