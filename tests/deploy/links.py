@@ -47,7 +47,7 @@ def probes(found: Rendered) -> Iterator[str]:
     balancer = found.one("Ingress", "rank-gateway")["metadata"]["annotations"]
     if balancer["alb.ingress.kubernetes.io/healthcheck-path"] != alive:
         yield "the load balancer asks for a route that the gateway does not have"
-    if f"option httpchk GET {given['readinessProbe']['httpGet']['path']}" not in found.haproxy:
+    if "option httpchk GET /readyz" not in found.haproxy:
         yield "the gateway checks another route than Kubernetes does"
 
 
