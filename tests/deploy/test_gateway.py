@@ -361,7 +361,7 @@ def test_without_a_pod_the_answer_is_immediate_json(tmp_path: Path) -> None:
 
 
 def test_forty_pods_fit_in_an_answer_and_all_are_found(tmp_path: Path) -> None:
-    with rig(tmp_path) as made:
+    with rig(tmp_path, slots="40") as made:
         addresses = [f"{made.fleet.network}.{number}" for number in range(1, 41)]
         with ExitStack() as stack:
             for address in addresses:

@@ -25,7 +25,7 @@ PREFIX = "PODIUM_GATEWAY_"
 # What a laptop has to have otherwise.
 PLACES = frozenset({"ADDRESS", "PORT", "METRICS_PORT", "POD_PORT", "NAMESPACE", "NAMESERVER", "KEYS"})
 # And the numbers, as in the cluster; a test that needs another one says so.
-NUMBERS: Mapping[str, str] = {"SLOTS": "40", "POD_SHARE": "2", "QUEUE_TIMEOUT": "2s", "MAXCONN": "2000", "THREADS": "2"}
+NUMBERS: Mapping[str, str] = {"SLOTS": "25", "POD_SHARE": "2", "QUEUE_TIMEOUT": "2s", "MAXCONN": "4096", "THREADS": "1"}
 NAMESPACE = "podium"
 PODS, JOBS = (f"{name}.{NAMESPACE}.svc.cluster.local" for name in ("rank-pods", "jobs-pods"))
 

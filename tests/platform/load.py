@@ -72,14 +72,16 @@ async def drive(
     *,
     load: Load | None = None,
     pieces: float = 0.0,
+    even: bool = False,
     until: Callable[[], bool] = lambda: False,
     seed: int = 0,
 ) -> Load:
-    """Poisson arrivals, whatever the gateway does.
+    """Arrivals that wait for no answer, as a Poisson process.
 
     Args:
         rate: a second, or what it is so many seconds after the start.
         pieces: seconds between the packets of a body; 0 sends a request in one.
+        even: all as far apart, as the arrivals of many more would seem.
         until: ends the load early.
     """
     load = Load() if load is None else load
@@ -98,7 +100,7 @@ async def drive(
     ends = began + min(seconds, MAX_SECONDS)
     while not until():
         a_second = rate(planned - began) if callable(rate) else rate
-        planned += chance.expovariate(a_second)
+        planned += 1 / a_second if even else chance.expovariate(a_second)
         if planned >= ends:
             break
         await asyncio.sleep(max(planned - time.monotonic(), 0))
