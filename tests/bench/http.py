@@ -41,6 +41,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return await self._waiting
 
+    def send(self, part: bytes) -> None:
+        """The beginning of a request, which `ask` sends the end of."""
+        if self._transport is not None:
+            self._transport.write(part)
+
     def close(self) -> None:
         self.closed = True
         if self._transport is not None:
