@@ -38,7 +38,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "preflight",
         help="start as a pod would, without a port: is the pinned model there, and does this image serve it?",
         description="Fetches PODIUM_MODEL, checks it against PODIUM_MODEL_SHA256, loads it, warms it and replays its "
-        "golden queries. Exit code 0: a pod would become ready; 2: a setting; 3: refused; 5: the registry is out of reach.",
+        "golden queries. Exit code 0: a pod would become ready; 2: a setting; 3: refused; 5: the registry is out of "
+        "reach.",
     )
     _add_timeout(before, PREFLIGHT_SECONDS)
     before.set_defaults(run=partial(_answered, preflight))
@@ -47,8 +48,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "smoke",
         help="send the model's golden queries to a running service, and compare the answers",
         description="Sends the golden queries of PODIUM_MODEL to a service or its gateway; scores must be those "
-        "published, bit for bit, name and version the model's. Exit code 0: they are; 2: used wrongly; 3: they are not, or "
-        "the key is refused; 5: no answer.",
+        "published, bit for bit, name and version the model's. Exit code 0: they are; 2: used wrongly; 3: not, "
+        "or the key is refused; 5: no answer.",
     )
     after.add_argument("--url", required=True, help="where the service is, as http://rank-gateway:8080")
     after.add_argument("--key-file", type=Path, metavar="FILE", help="a file that holds the bearer key")

@@ -59,7 +59,8 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots", "lightgbm", "infra", "checkov"]
+CLIENTS = ["tritonclient", "kserve-client"]
+TOOLS = ["sample", "emulator", *CLIENTS, "bench-plots", "lightgbm", "infra", "checkov", "haproxy", "manifests"]
 LOCKED = ["service", "training", "dev", *TOOLS, *PEERS]
 
 

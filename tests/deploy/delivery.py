@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tests.deploy.render import REPOSITORY, Object, Rendered
 
@@ -62,7 +63,9 @@ def destinations(found: Rendered) -> Iterator[str]:
             yield f"application {application} is for {homes}, its project allows {places}"
     used = {spec["source"]["repoURL"] for spec in specs.values()}
     for name, project in allowed.items():
-        yield from (f"project {name} knows {url}, which nobody uses" for url in project["sourceRepos"] if url not in used)
+        yield from (
+            f"project {name} knows {url}, which nobody uses" for url in project["sourceRepos"] if url not in used
+        )
 
 
 def syncing(found: Rendered) -> Iterator[str]:
@@ -115,7 +118,7 @@ def order(found: Rendered) -> Iterator[str]:
         [waves["Application platform"]],
         [waves["ApplicationSet podium"]],
     ]
-    if any(max(before) >= min(after) for before, after in zip(ordered, ordered[1:], strict=False)):
+    if any(max(before) >= min(after) for before, after in pairwise(ordered)):
         yield f"the applications' waves are {ordered}"
     for name, wave in waves.items():
         kind = name.partition(" ")[0]

@@ -9,7 +9,16 @@ from itertools import product
 
 from tests.deploy.render import Object, Rendered
 
-PORTS = (("TCP", 53), ("UDP", 53), ("TCP", 80), ("TCP", 443), ("TCP", 8000), ("TCP", 8080), ("TCP", 8404), ("TCP", 9090))
+PORTS = (
+    ("TCP", 53),
+    ("UDP", 53),
+    ("TCP", 80),
+    ("TCP", 443),
+    ("TCP", 8000),
+    ("TCP", 8080),
+    ("TCP", 8404),
+    ("TCP", 9090),
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,8 @@ OUTSIDE = (
 )
 JOBS = End("jobs", "10.40.9.2", "podium", {"app.kubernetes.io/name": "jobs"})
 
-# From, to, port: everything else is refused, in and out. Every private address reaches a gateway, for that is where load
-# balancers are; keys decide there.
+# From, to, port: everything else is refused, in and out. Every private address reaches a gateway, for that is where
+# load balancers are; keys decide there.
 DNS = {("resolver", "TCP", 53), ("resolver", "UDP", 53)}
 MODEL = {("S3", "TCP", 443), ("credentials", "TCP", 80)}
 DECLARED = {
@@ -105,7 +114,9 @@ def _in(found: Rendered, one: End, other: End, protocol: str, port: int) -> bool
     return _passes(found, other, one, "Ingress", protocol, port)
 
 
-def _passes(found: Rendered, subject: End, peer: End, way: str, protocol: str, port: int) -> bool:
+def _passes(  # noqa: PLR0917 - who, whom, and how
+    found: Rendered, subject: End, peer: End, way: str, protocol: str, port: int
+) -> bool:
     if not subject.ours:
         return True
     specs = [policy["spec"] for policy in found.of("NetworkPolicy")]

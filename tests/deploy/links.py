@@ -96,7 +96,7 @@ def services(found: Rendered) -> Iterator[str]:
             yield f"the load balancer sends to {backend}, which is not there"
 
 
-def references(found: Rendered) -> Iterator[str]:
+def references(found: Rendered) -> Iterator[str]:  # noqa: PLR0912 - one for each kind of reference
     """Everything that a pod needs is made by one of the applications, or by hand and said so."""
     names = {kind: {each["metadata"]["name"] for each in found.of(kind)} for kind in {o["kind"] for o in found.all}}
     for owner, template in found.templates.items():
@@ -113,7 +113,7 @@ def references(found: Rendered) -> Iterator[str]:
         if mounted != {each["name"] for each in spec.get("volumes", [])}:
             yield f"{owner}: volumes and mounts differ"
         pool = found.one("NodePool", "podium")["spec"]["template"]
-        taint = {key: value for key, value in pool["spec"]["taints"][0].items()}
+        taint = pool["spec"]["taints"][0]
         if spec.get("nodeSelector") != pool["metadata"]["labels"] or taint not in spec.get("tolerations", []):
             yield f"{owner}: not for the nodes whose network is closed"
     classes = {each["metadata"]["name"]: each["spec"] for each in found.of("IngressClass")}

@@ -70,6 +70,10 @@ def generated(found: Rendered) -> Object:
     return found.one("ApplicationSet", "podium")["spec"]
 
 
+def template(found: Rendered) -> Object:
+    return generated(found)["template"]["spec"]
+
+
 def allow(kind: str) -> Change:
     return lambda found: found.one("AppProject", "podium")["spec"]["namespaceResourceWhitelist"].append(
         {"group": "", "kind": kind}
@@ -135,7 +139,8 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
     "a rollout that takes away first": (
         numbers.disruption, lambda f: rank(f)["strategy"]["rollingUpdate"].update(maxUnavailable=1)),
     "a probe of no route": (links.probes, lambda f: server(f)["livenessProbe"]["httpGet"].update(path="/healthz")),
-    "readiness that asks for life": (links.probes, lambda f: server(f)["readinessProbe"]["httpGet"].update(path="/livez")),
+    "readiness that asks for life": (
+        links.probes, lambda f: server(f)["readinessProbe"]["httpGet"].update(path="/livez")),
     "no probe": (links.probes, lambda f: server(f).pop("readinessProbe")),
     "a gateway's probe of no route": (
         links.probes,
@@ -147,7 +152,8 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
         links.monitors,
         lambda f: f.one("PodMonitor", "rank-gateway")["spec"]["podMetricsEndpoints"][0].update(port="stats")),
     "no monitor": (links.monitors, lambda f: f.app.remove(f.one("PodMonitor", "rank-gateway"))),
-    "a Service of nobody's": (links.services, lambda f: f.one("Service", "rank-pods")["spec"].update(selector={"a": "b"})),
+    "a Service of nobody's": (
+        links.services, lambda f: f.one("Service", "rank-pods")["spec"].update(selector={"a": "b"})),
     "a Service with an address": (links.services, lambda f: f.one("Service", "rank-pods")["spec"].pop("clusterIP")),
     "pods that are not ready": (
         links.services, lambda f: f.one("Service", "rank-pods")["spec"].update(publishNotReadyAddresses=True)),
@@ -158,8 +164,10 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
         links.services,
         lambda f: f.one("Ingress", "rank-gateway")["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"].update(
             name="gateway")),
-    "an account of nobody's": (links.references, lambda f: rank(f)["template"]["spec"].update(serviceAccountName="ranks")),
-    "a priority that is none": (links.references, lambda f: rank(f)["template"]["spec"].update(priorityClassName="high")),
+    "an account of nobody's": (
+        links.references, lambda f: rank(f)["template"]["spec"].update(serviceAccountName="ranks")),
+    "a priority that is none": (
+        links.references, lambda f: rank(f)["template"]["spec"].update(priorityClassName="high")),
     "a configuration of another name": (
         links.references,
         lambda f: doors(f)["template"]["spec"]["volumes"][0]["configMap"].update(name="rank-gateway")),
@@ -228,47 +236,48 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
         lambda f: f.one("AppProject", "podium")["spec"]["clusterResourceWhitelist"].append(
             {"group": "", "kind": "Namespace"})),
     "another namespace": (
-        delivery.destinations, lambda f: generated(f)["template"]["spec"]["destination"].update(namespace="default")),
+        delivery.destinations, lambda f: template(f)["destination"].update(namespace="default")),
     "another cluster": (
         delivery.destinations,
-        lambda f: generated(f)["template"]["spec"]["destination"].update(server="https://elsewhere")),
+        lambda f: template(f)["destination"].update(server="https://elsewhere")),
     "another repository": (
         delivery.destinations,
-        lambda f: generated(f)["template"]["spec"]["source"].update(repoURL="https://github.com/a/b.git")),
+        lambda f: template(f)["source"].update(repoURL="https://github.com/a/b.git")),
     "a repository too many": (
         delivery.destinations,
         lambda f: f.one("AppProject", "podium")["spec"]["sourceRepos"].append("https://github.com/a/b.git")),
     "an object elsewhere": (delivery.destinations, lambda f: f.app[0]["metadata"].update(namespace="keda")),
     "no self-healing": (
         delivery.syncing,
-        lambda f: generated(f)["template"]["spec"]["syncPolicy"]["automated"].update(selfHeal=False)),
+        lambda f: template(f)["syncPolicy"]["automated"].update(selfHeal=False)),
     "an empty render that wipes": (
         delivery.syncing,
         lambda f: f.one("Application", "platform")["spec"]["syncPolicy"]["automated"].update(allowEmpty=True)),
     "a client that applies": (
         delivery.syncing,
-        lambda f: f.one("Application", "monitoring")["spec"]["syncPolicy"]["syncOptions"].remove("ServerSideApply=true")),
+        lambda f: f.one("Application", "keda")["spec"]["syncPolicy"]["syncOptions"].remove("ServerSideApply=true")),
     "a chart of any version": (
         delivery.syncing, lambda f: f.one("Application", "keda")["spec"]["source"].update(targetRevision=">=2")),
     "a fight over replicas": (
-        delivery.syncing, lambda f: generated(f)["template"]["spec"].update(ignoreDifferences=[])),
+        delivery.syncing, lambda f: template(f).update(ignoreDifferences=[])),
     "drift that is overlooked": (
         delivery.syncing,
-        lambda f: generated(f)["template"]["spec"]["ignoreDifferences"][0]["jsonPointers"].append("/spec/template")),
+        lambda f: template(f)["ignoreDifferences"][0]["jsonPointers"].append("/spec/template")),
     "a sync that sets replicas": (
         delivery.syncing,
-        lambda f: generated(f)["template"]["spec"]["syncPolicy"]["syncOptions"].remove("RespectIgnoreDifferences=true")),
+        lambda f: template(f)["syncPolicy"]["syncOptions"].remove("RespectIgnoreDifferences=true")),
     "a lost file that deletes": (
         delivery.syncing, lambda f: generated(f)["syncPolicy"].update(preserveResourcesOnDeletion=False)),
     "a project by template": (
-        delivery.syncing, lambda f: generated(f)["template"]["spec"].update(project="{{ .path.basename }}")),
+        delivery.syncing, lambda f: template(f).update(project="{{ .path.basename }}")),
     "all environments in one cluster": (
         delivery.syncing,
         lambda f: generated(f)["generators"][0]["git"]["files"][0].update(path="infra/deploy/*/release.yaml")),
     "the platform after what needs it": (
         delivery.order, annotated("Application", "platform", "argocd.argoproj.io/sync-wave", "1")),
     "policies after pods": (delivery.order, annotated("NetworkPolicy", "deny", "argocd.argoproj.io/sync-wave", "1")),
-    "a scaler before its pods": (delivery.order, annotated("ScaledObject", "rank", "argocd.argoproj.io/sync-wave", "-1")),
+    "a scaler before its pods": (
+        delivery.order, annotated("ScaledObject", "rank", "argocd.argoproj.io/sync-wave", "-1")),
     "a first sync that stops": (
         delivery.order, annotated("PodMonitor", "rank", "argocd.argoproj.io/sync-options", "Prune=false")),
 }  # fmt: skip

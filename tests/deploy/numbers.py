@@ -101,7 +101,7 @@ def timeouts(found: Rendered) -> Iterator[str]:
     server = quantity(directive(found, "timeout server"))
     for name, seconds in {"client": TIMEOUT, "load balancer": idle}.items():
         if queue + server >= seconds:
-            yield f"a request waits {queue} s and is answered within {server} s, and the {name} leaves after {seconds} s"
+            yield f"a request may wait {queue} s and take {server} s, and the {name} leaves after {seconds} s"
     keep = quantity(directive(found, "timeout http-keep-alive"))
     if keep <= idle:
         yield f"the gateway drops idle connections after {keep} s, the load balancer after {idle} s"
@@ -197,7 +197,9 @@ def disruption(found: Rendered) -> Iterator[str]:
         if spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
             yield f"a broken pod of {name} holds its node"
     rolling = {name: found.one("Deployment", name)["spec"]["strategy"]["rollingUpdate"] for name in least}
-    yield from (f"a rollout of {name} takes pods away first" for name in rolling if rolling[name]["maxUnavailable"] != 0)
+    yield from (
+        f"a rollout of {name} takes pods away first" for name in rolling if rolling[name]["maxUnavailable"] != 0
+    )
 
 
 RULES = [startup, stopping, shares, timeouts, capacity, room, buffers, scaling, disruption]

@@ -1,4 +1,4 @@
-"""What `kubectl kustomize` makes of the manifests, as Argo CD does: for both environments, with a release of the tests' own."""
+"""What `kubectl kustomize` makes of the manifests, as Argo CD does: both environments, with a release of our own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from infra.argocd import ArgoCdSettings, root_spec
 from tests.conftest import ROOT
 from tests.engines.environments import python_for, requirement
 
@@ -69,7 +70,9 @@ def kubectl() -> Path:
 def build(folder: Path) -> str:
     """What is rendered. A tool that would ask a network, or start a program, is not let."""
     command = [str(kubectl()), "kustomize", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env={"HOME": "/nonexistent"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, env={"HOME": "/nonexistent"}
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -78,10 +81,9 @@ def build_argocd(deploy: Path, environment: str) -> str:
     """argocd/ as the root application renders it: Argo CD adds its patches to the kustomization."""
     path = deploy / "argocd" / "kustomization.yaml"
     before = path.read_text()
-    values = {"repository": REPOSITORY, "revision": "main", "environment": environment}
-    operations = [{"op": "replace", "path": f"/data/{key}", "value": value} for key, value in values.items()]
-    patch = {"target": {"kind": "ConfigMap", "name": "root"}, "patch": yaml.safe_dump(operations)}
-    path.write_text(before + yaml.safe_dump({"patches": [patch]}))
+    source = root_spec(ArgoCdSettings(repository=REPOSITORY.removesuffix(".git")), environment)["source"]
+    assert ROOT / source["path"] == DEPLOY / "argocd"
+    path.write_text(before + yaml.safe_dump({"patches": source["kustomize"]["patches"]}))
     try:
         return build(deploy / "argocd")
     finally:

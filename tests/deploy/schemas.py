@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
-import pytest
 
 from infra.settings import ClusterSettings
-from tests.conftest import ROOT
 from tests.deploy.render import Object
 from tests.engines.environments import python_for, requirement
 
@@ -22,9 +19,9 @@ CORE = {"v1", "apps/v1", "batch/v1", "policy/v1"}
 
 def minors() -> list[str]:
     """The cluster's minor, and the next two: an upgrade must not find what it refuses."""
-    major, minor = next(
-        f.default for f in ClusterSettings.__dataclass_fields__.values() if f.name == "version"
-    ).split(".")
+    major, minor = next(f.default for f in ClusterSettings.__dataclass_fields__.values() if f.name == "version").split(
+        "."
+    )
     return [f"{major}.{int(minor) + more}" for more in range(3)]
 
 
@@ -44,21 +41,8 @@ def core_findings(document: Object, minor: str) -> list[str]:
     return _said(_core(minor, name), document)
 
 
-def custom_findings(document: Object) -> list[str]:
-    return _said(_custom(document["apiVersion"], document["kind"]), document)
-
-
-def custom_schemas() -> Path:
-    """The folder of the custom resources' schemas, which lies beside the real data and outside this repository: most
-    machines lack it and skip; one that names the data by PODIUM_TEST_DATA must have it."""
-    named = os.environ.get("PODIUM_TEST_DATA")
-    place = (Path(named).parent if named else ROOT.parent / "shared") / "crds"
-    if place.is_dir():
-        return place
-    reason = f"NO SCHEMAS OF CUSTOM RESOURCES: there is no {place}, so their fields are not checked here"
-    if named:
-        pytest.fail(reason)
-    pytest.skip(reason)
+def custom_findings(document: Object, crds: Path) -> list[str]:
+    return _said(_custom(crds, document["apiVersion"], document["kind"]), document)
 
 
 @cache
@@ -76,9 +60,9 @@ def _registry(place: Path) -> Any:
 
 
 @cache
-def _custom(version: str, kind: str) -> Any:
+def _custom(crds: Path, version: str, kind: str) -> Any:
     group, _, number = version.partition("/")
-    schema = json.loads((custom_schemas() / group / f"{kind.lower()}_{number}.json").read_text())
+    schema = json.loads((crds / group / f"{kind.lower()}_{number}.json").read_text())
     return jsonschema_rs.Draft202012Validator(_closed(schema, top=True))
 
 

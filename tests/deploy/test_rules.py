@@ -35,7 +35,9 @@ def test_every_rule_is_broken_once() -> None:
 def test_a_pod_that_must_not_be_is_noticed(case: str, deploy: Path) -> None:
     before = rendered(deploy, "staging")
     for owner in before.templates:
-        assert list(pods(before.changed(lambda copy, owner=owner: BAD[case](copy.templates[owner]["spec"])))) != [], owner
+        assert list(pods(before.changed(lambda copy, owner=owner: BAD[case](copy.templates[owner]["spec"])))) != [], (
+            owner
+        )
 
 
 def test_production_keeps_two_and_differs_in_nothing_else(deploy: Path) -> None:

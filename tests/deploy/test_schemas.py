@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.deploy.render import Object, Rendered
-from tests.deploy.schemas import core_findings, custom, custom_findings, custom_schemas, minors
+from tests.deploy.schemas import core_findings, custom, custom_findings, minors
 
 
 def test_the_minors_follow_the_clusters() -> None:
@@ -21,15 +22,14 @@ def test_core_objects_fit_strictly(minor: str, found: Rendered) -> None:
     assert [line for each in core for line in core_findings(each, minor)] == []
 
 
-def test_custom_resources_fit_strictly(found: Rendered) -> None:
-    custom_schemas()
+def test_custom_resources_fit_strictly(found: Rendered, crds: Path) -> None:
     own = [each for each in found.all if custom(each)]
     kinds = {each["kind"] for each in own}
     assert kinds == {
         "AppProject", "Application", "ApplicationSet", "IngressClassParams", "NodeClass", "NodePool",
         "PodMonitor", "PrometheusRule", "ScaledObject",
     }  # fmt: skip
-    assert [line for each in own for line in custom_findings(each)] == []
+    assert [line for each in own for line in custom_findings(each, crds)] == []
 
 
 WRONG: dict[str, tuple[str, str, Callable[[Object], Any]]] = {
@@ -52,11 +52,10 @@ WRONG: dict[str, tuple[str, str, Callable[[Object], Any]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_mistake_is_found(case: str, found: Rendered) -> None:
+def test_a_mistake_is_found(case: str, found: Rendered, request: pytest.FixtureRequest) -> None:
     kind, name, change = WRONG[case]
     wrong = found.changed(lambda copy: change(copy.one(kind, name))).one(kind, name)
     if custom(wrong):
-        custom_schemas()
-        assert custom_findings(wrong)
+        assert custom_findings(wrong, request.getfixturevalue("crds"))
     else:
         assert core_findings(wrong, minors()[0])
