@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.platform", description=__doc__)
     parser.add_argument("--load", choices=["burst"], help="drive it with a step of load, and draw what happened")
-    parser.add_argument("--roll", metavar="VERSION", help="roll to this version under load; `other` takes any other one")
+    parser.add_argument(
+        "--roll", metavar="VERSION", help="roll to this version under load; `other` takes any other one"
+    )
     parser.add_argument("--registry", metavar="URI", help="whose newest model is served (default: .podium/registry)")
     parser.add_argument("--pods", type=int, default=2, help="the least number of pods (%(default)s)")
     parser.add_argument("--rate", type=float, default=60, help="requests/s of a roll (%(default)s)")
@@ -58,6 +60,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 async def _run(args: argparse.Namespace, scratch: Path) -> int:
     found = _registry(args.registry, scratch)
     served, target = _chosen(found, args.roll)
+    assert served.manifest is not None
     width = served.manifest.schema.width
     with rig(
         scratch,

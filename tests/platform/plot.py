@@ -34,7 +34,7 @@ def counted(times: list[float]) -> tuple[list[float], list[float]]:
 def main() -> None:
     run = json.loads(Path(sys.argv[1]).read_text())
     moments, outcomes = run["moments"], run["outcomes"]
-    figure, axes = pyplot.subplots(4, 1, figsize=(9, 9), sharex=True)
+    figure, axes = pyplot.subplots(4, 1, figsize=(9, 9), sharex=True, layout="constrained")
     axes[0].step(*counted([each["planned"] for each in outcomes]), where="post", label="arrivals", linewidth=1)
     refused = [each["planned"] for each in outcomes if each["status"] != 200]
     if refused:
@@ -51,7 +51,9 @@ def main() -> None:
     latencies = [(each["planned"], each["seconds"] * 1000) for each in outcomes if each["status"] == 200]
     for share, name in ((0.5, "median"), (0.99, "p99")):
         axes[3].plot(*spread(latencies, share), label=name, linewidth=1)
-    axes[3].set(ylabel="ms until 200", yscale="log", xlabel=f"seconds; the scaler's clock goes {run['speed']:g} times as fast")
+    axes[3].set(
+        ylabel="ms until 200", yscale="log", xlabel=f"seconds; the scaler's clock goes {run['speed']:g} times as fast"
+    )
     axes[3].legend(fontsize=8)
     for each in axes:
         each.grid(alpha=0.3)
