@@ -83,9 +83,9 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result(answer)
 
 
-async def connect(port: int) -> Connection:
+async def connect(port: int, host: str = HOST) -> Connection:
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(Connection, HOST, port)
+    _, connection = await loop.create_connection(Connection, host, port)
     return connection
 
 

@@ -66,7 +66,9 @@ def metric(gateway: Gateway, series: str) -> float:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gateway")
-    (folder / "keys").write_text("# two, while one replaces the other\n" + key_line(OLD, "search-1") + key_line(NEW, "search-2"))
+    (folder / "keys").write_text(
+        "# two, while one replaces the other\n" + key_line(OLD, "search-1") + key_line(NEW, "search-2")
+    )
     return folder
 
 

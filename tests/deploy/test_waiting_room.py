@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,7 @@ from tests.deploy.test_gateway import logged, metric, until_up
 from tests.platform.load import Load, drive
 from tests.platform.pods import Fleet, Pod
 from tests.platform.rig import Model, Rig, models, rig
+from tests.platform.scenarios import roll
 
 # A query of MSLR's size has 100 documents, and is 79 kB; a small one saves the machine's time where size is no matter.
 DOCUMENTS, FEW = 80, 3
@@ -147,20 +148,9 @@ def test_rolling_to_another_model_loses_nothing(tmp_path: Path, published: list[
     first, second = published
 
     async def go(rig: Rig) -> Load:
-        fleet = rig.fleet
-        await fleet.launch(first.uri, 2)
+        await rig.fleet.launch(first.uri, 2)
         await known(rig, 2)
-        ended = asyncio.Event()
-        load = asyncio.create_task(drive(rig.gateway.port, bodies, 60, 60, pieces=0.001, until=ended.is_set))
-        retiring: list[asyncio.Task[int | None]] = []
-        await asyncio.sleep(1)
-        for pod in list(fleet.pods):
-            await fleet.launch(second.uri)
-            retiring.append(asyncio.create_task(fleet.retire(pod)))
-        await asyncio.gather(*retiring)
-        await asyncio.sleep(0.5)
-        ended.set()
-        return await load
+        return await roll(rig, second.uri, bodies, 60)
 
     with rig(tmp_path) as made:
         load = asyncio.run(go(made))
@@ -173,9 +163,7 @@ def test_rolling_to_another_model_loses_nothing(tmp_path: Path, published: list[
     assert {outcome.version for outcome in last} == {second.version}
 
 
-def test_a_pod_with_a_damaged_model_gets_no_request(
-    tmp_path: Path, published: list[Model], small: list[bytes]
-) -> None:
+def test_a_pod_with_a_damaged_model_gets_no_request(tmp_path: Path, published: list[Model], small: list[bytes]) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(Path(httpx.URL(published[1].uri).path), damaged)
     model = damaged / "model.ubj"
@@ -248,7 +236,7 @@ def test_slow_and_half_open_clients_starve_nobody(
 
 
 @contextlib.contextmanager
-def half_requests(port: int, beginnings: list[bytes], count: int) -> Iterator[list[socket.socket]]:
+def half_requests(port: int, beginnings: list[bytes], count: int) -> Generator[list[socket.socket]]:
     """Connections that say the beginning of something, `count` of each, and then nothing."""
     with contextlib.ExitStack() as stack:
         found: list[socket.socket] = []

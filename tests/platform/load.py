@@ -135,4 +135,3 @@ async def _ask(idle: list[Connection], port: int, request: bytes, pieces: float)
     if not connection.closed:
         idle.append(connection)
     return answer
-

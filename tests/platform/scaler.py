@@ -9,6 +9,7 @@ Requests in flight would not do: they grow with the wait, and so far above what 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -141,7 +142,7 @@ def _rate(samples: list[tuple[float, float]]) -> float:
     if len(samples) < 2:
         return 0.0
     growth = sum(new if new < old else new - old
-                 for (_, old), (_, new) in zip(samples, samples[1:], strict=False))  # fmt: skip
+                 for (_, old), (_, new) in itertools.pairwise(samples))  # fmt: skip
     return growth / (samples[-1][0] - samples[0][0])
 
 

@@ -1,4 +1,4 @@
-"""What `make platform` can show, and the tests hold to: a burst that the scaler follows, and a roll to another model."""
+"""What `make platform` can show and tests hold to: a burst that the scaler follows, a roll to another model."""
 
 from __future__ import annotations
 

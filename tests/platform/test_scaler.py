@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -11,7 +12,9 @@ from tests.platform.scaler import DEFAULT_BUSY_SECONDS, Counters, Demand, Rule, 
 RULE = Rule()
 numbers = st.floats(0, 5000)
 anything = st.floats(allow_nan=True, allow_infinity=True)
-demands = st.builds(Demand, numbers, numbers, st.floats(0, 40), st.floats(100, 5000), st.one_of(st.just(math.nan), st.floats(0, 1)))
+demands = st.builds(
+    Demand, numbers, numbers, st.floats(0, 40), st.floats(100, 5000), st.one_of(st.just(math.nan), st.floats(0, 1))
+)
 
 
 def of(arrivals: float, waiting: float = 0, each: float = 0.0032, cpu: float = math.nan) -> Demand:
@@ -64,11 +67,11 @@ def run(demands: list[Demand], rule: Rule = RULE, pods: int = 1) -> list[int]:
 @given(st.lists(demands, min_size=1, max_size=80))
 def test_no_period_adds_or_takes_more_than_its_policy(steps: list[Demand]) -> None:
     counts = run(steps, pods=3)
-    for before, after in zip(counts, counts[1:], strict=False):
+    for before, after in itertools.pairwise(counts):
         assert after <= max(before + 4, before * 3)
     for start in range(len(counts) - 4):
         part = counts[start : start + 5]
-        if all(after <= before for before, after in zip(part, part[1:], strict=False)):
+        if all(after <= before for before, after in itertools.pairwise(part)):
             assert part[0] - part[-1] <= 2
 
 
@@ -76,7 +79,7 @@ def test_no_period_adds_or_takes_more_than_its_policy(steps: list[Demand]) -> No
 def test_nothing_is_taken_away_that_was_wished_within_the_window(steps: list[Demand]) -> None:
     counts = run(steps, pods=1)
     wishes = [min(max(wish(RULE, demand, count), 1), 40) for demand, count in zip(steps, counts, strict=False)]
-    for number, (before, after) in enumerate(zip(counts, counts[1:], strict=False)):
+    for number, (before, after) in enumerate(itertools.pairwise(counts)):
         if after < before:
             assert after >= max(wishes[max(0, number - 19) : number + 1])
 
@@ -86,7 +89,7 @@ def test_a_steady_demand_comes_to_rest_and_does_not_flap(demand: Demand, pods: i
     steady = Demand(demand.arrivals, demand.waiting, demand.busy_seconds, demand.scored)
     counts = run([steady] * 200, pods=pods)
     assert len(set(counts[-20:])) == 1
-    turns = [after - before for before, after in zip(counts, counts[1:], strict=False) if after != before]
+    turns = [after - before for before, after in itertools.pairwise(counts) if after != before]
     assert all(turn > 0 for turn in turns) or all(turn < 0 for turn in turns)
     wanted = steady.workers / RULE.target
     # Tolerance lets it rest a tenth beside what is wanted, and one pod is the least change.
