@@ -32,17 +32,18 @@ RELEASE: Mapping[str, str] = {
     "model-version": "20261122-b258a13040f3",
     "model-sha256": f"sha256:{'6' * 64}",
 }
+ACCOUNTS = {"staging": "111122223333", "production": "444455556666"}
 REPOSITORY = "https://github.com/octo-org/podium.git"
 
 
 def platform(environment: str) -> Mapping[str, str]:
     return {
         "region": "eu-central-1",
-        "account": "111122223333",
-        "bucket": f"podium-{environment}-data-111122223333",
-        "registry-host": "111122223333.dkr.ecr.eu-central-1.amazonaws.com",
+        "account": ACCOUNTS[environment],
+        "bucket": f"podium-{environment}-data-{ACCOUNTS[environment]}",
+        "registry-host": f"{ACCOUNTS[environment]}.dkr.ecr.eu-central-1.amazonaws.com",
         "serve-repository": f"podium-{environment}/serve",
-        "certificate-arn": "arn:aws:acm:eu-central-1:111122223333:certificate/0",
+        "certificate-arn": f"arn:aws:acm:eu-central-1:{ACCOUNTS[environment]}:certificate/0",
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from infra.release import read
 from tests.conftest import ROOT
 from tests.deploy.render import (
+    ACCOUNTS,
     DEPLOY,
     ENVIRONMENTS,
     LOCAL,
@@ -83,13 +84,14 @@ def test_a_new_pin_is_a_new_pod_template(key: str, tmp_path: Path, deploy: Path)
 
 
 def test_each_value_lands_in_its_own_place_and_in_no_other(found: Rendered) -> None:
+    account = ACCOUNTS[found.environment]
     (served,) = found.templates["Deployment rank"]["spec"]["containers"]
     assert served["image"] == (
-        f"111122223333.dkr.ecr.eu-central-1.amazonaws.com/podium-{found.environment}/serve@sha256:{'1' * 64}"
+        f"{account}.dkr.ecr.eu-central-1.amazonaws.com/podium-{found.environment}/serve@sha256:{'1' * 64}"
     )
     given = {each["name"]: each["value"] for each in served["env"]}
     assert given == {
-        "PODIUM_MODEL": f"s3://podium-{found.environment}-data-111122223333/models/mslr/20261122-b258a13040f3",
+        "PODIUM_MODEL": f"s3://podium-{found.environment}-data-{account}/models/mslr/20261122-b258a13040f3",
         "PODIUM_MODEL_SHA256": f"sha256:{'6' * 64}",
         "PODIUM_MODEL_FOLDER": "/models",
         "PODIUM_S3_REGION": "eu-central-1",
