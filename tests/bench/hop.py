@@ -37,7 +37,7 @@ async def measure(rig: Rig, model: str, pairs: int) -> list[str]:
     lines = [f"one connection, {pairs} pairs, medians in microseconds"]
     for name, requests in REQUESTS.items():
         alone, with_hop = await paired(direct, through, requests, pairs)
-        lines.append(f"{name:22} direct {alone:6.0f}  through the gateway {with_hop:6.0f}  more {with_hop - alone:+5.0f}")
+        lines.append(f"{name:20} direct {alone:6.0f}  by the gateway {with_hop:6.0f}  more {with_hop - alone:+.0f}")
     direct.close()
     through.close()
     return lines

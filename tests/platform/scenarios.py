@@ -77,6 +77,8 @@ async def step(rig: Rig, model: str, requests: Sequence[bytes], plan: Step, rule
         whole = plan.before + plan.during + plan.after
         await drive(rig.gateway.port, requests, rate, whole, load=seen.load, even=plan.even, until=back)
         await hurrying
+        # A moment tells what was wanted before it, and the last decision came after the last one.
+        await controller.scrape()
         seen.marks = {"step": began + plan.before, "back": began + plan.before + plan.during}
         seen.ended = time.monotonic()
         return seen
