@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve train-sagemaker-local test bench bench-training infra-graph check format clean
+.PHONY: help demo serve train-sagemaker-local test platform bench bench-training infra-graph check format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 30
@@ -19,6 +19,9 @@ train-sagemaker-local: venv-dev ## a SageMaker job's whole way, without an accou
 
 test: venv-dev ## run all tests
 	@$(BIN)/python -m pytest -n auto
+
+platform: venv-dev ## waiting room, pods and autoscaler here, without a cluster (LOAD=burst, ROLL=<version>)
+	@$(BIN)/python -m tests.platform $(if $(LOAD),--load '$(LOAD)') $(if $(ROLL),--roll '$(ROLL)')
 
 bench: venv-dev ## measure beside other servers (ONLY=ours,naive for a quick look, MODEL=<bundle> for yours)
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(MODEL),--model '$(MODEL)')

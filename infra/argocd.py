@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,14 +74,20 @@ def root_metadata(environment: str) -> Mapping[str, Any]:
     return {"name": "root", "namespace": NAMESPACE, "labels": {"podium/environment": environment}}
 
 
-def root_spec(settings: ArgoCdSettings) -> Mapping[str, Any]:
+def root_spec(settings: ArgoCdSettings, environment: str) -> Mapping[str, Any]:
     """The application of applications: what lies at the path, kept as it is in git."""
+    repository = f"{settings.repository}.git"
+    # What no file in git says, put into the object from which the others there take it (infra/deploy/argocd/root.yaml).
+    told = {"repository": repository, "revision": settings.revision, "environment": environment}
+    operations = [{"op": "replace", "path": f"/data/{key}", "value": value} for key, value in told.items()]
+    patch = {"target": {"kind": "ConfigMap", "name": "root"}, "patch": json.dumps(operations)}
     return {
         "project": "default",
         "source": {
-            "repoURL": f"{settings.repository}.git",
+            "repoURL": repository,
             "targetRevision": settings.revision,
             "path": settings.path,
+            "kustomize": {"patches": [patch]},
         },
         "destination": {"server": "https://kubernetes.default.svc", "namespace": NAMESPACE},
         "revisionHistoryLimit": 20,

@@ -110,7 +110,7 @@ def build(environment: str, settings: ArgoCdSettings, cluster: pulumi.ProviderRe
         api_version="argoproj.io/v1alpha1",
         kind="Application",
         metadata=argocd.root_metadata(environment),
-        spec=argocd.root_spec(settings),
+        spec=argocd.root_spec(settings, environment),
         # Its kind comes with the chart.
         opts=_in(cluster, [release]),
     )

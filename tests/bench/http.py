@@ -41,6 +41,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return await self._waiting
 
+    def send(self, part: bytes) -> None:
+        """The beginning of a request, which `ask` sends the end of."""
+        if self._transport is not None:
+            self._transport.write(part)
+
     def close(self) -> None:
         self.closed = True
         if self._transport is not None:
@@ -78,9 +83,9 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result(answer)
 
 
-async def connect(port: int) -> Connection:
+async def connect(port: int, host: str = HOST) -> Connection:
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(Connection, HOST, port)
+    _, connection = await loop.create_connection(Connection, host, port)
     return connection
 
 

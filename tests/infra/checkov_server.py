@@ -19,6 +19,7 @@ answers, sys.stdout = sys.stdout, sys.stderr
 from checkov.cloudformation.runner import Runner as CloudFormation  # noqa: E402
 from checkov.common.checks_infra.registry import get_graph_checks_registry  # noqa: E402
 from checkov.dockerfile.runner import Runner as Dockerfile  # noqa: E402
+from checkov.kubernetes.runner import Runner as Kubernetes  # noqa: E402
 from checkov.runner_filter import RunnerFilter  # noqa: E402
 from checkov.terraform.checks.resource.registry import resource_registry  # noqa: E402
 from checkov.terraform.plan_runner import Runner as TerraformPlan  # noqa: E402
@@ -27,6 +28,7 @@ RUNNERS = {
     "terraform_plan": TerraformPlan,
     "cloudformation": CloudFormation,
     "dockerfile": Dockerfile,
+    "kubernetes": Kubernetes,
 }
 
 

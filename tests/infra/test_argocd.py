@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from infra import argocd
@@ -60,7 +62,15 @@ def test_what_it_made_stays_when_it_goes() -> None:
 
 
 def test_the_root_keeps_the_cluster_as_it_is_in_git() -> None:
-    spec = argocd.root_spec(read(repository=REPOSITORY, revision="v1"))
-    assert spec["source"] == {"repoURL": f"{REPOSITORY}.git", "targetRevision": "v1", "path": "infra/deploy/argocd"}
+    spec = argocd.root_spec(read(repository=REPOSITORY, revision="v1"), "staging")
+    source = {key: value for key, value in spec["source"].items() if key != "kustomize"}
+    assert source == {"repoURL": f"{REPOSITORY}.git", "targetRevision": "v1", "path": "infra/deploy/argocd"}
     assert spec["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True, "allowEmpty": False}
     assert spec["destination"]["namespace"] == argocd.NAMESPACE
+
+
+def test_the_root_says_what_no_file_in_git_does() -> None:
+    (patch,) = argocd.root_spec(read(repository=REPOSITORY, revision="v1"), "staging")["source"]["kustomize"]["patches"]
+    assert patch["target"] == {"kind": "ConfigMap", "name": "root"}
+    told = {each["path"]: each["value"] for each in json.loads(patch["patch"])}
+    assert told == {"/data/repository": f"{REPOSITORY}.git", "/data/revision": "v1", "/data/environment": "staging"}
