@@ -170,6 +170,9 @@ def test_the_laptop_has_the_clusters_numbers(found: Rendered) -> None:
         for way in ("scaleUp", "scaleDown")
     )
     rule = Rule()
+    # Production has one more at least.
+    assert spec["minReplicaCount"] in {rule.least, rule.least + 1}
+    assert spec["maxReplicaCount"] == rule.most
     assert up == {"Percent": (rule.up_percent, rule.up_period), "Pods": (rule.up_pods, rule.up_period)}
     assert down == {"Percent": (rule.down_percent, rule.down_period), "Pods": (rule.down_pods, rule.down_period)}
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == rule.window

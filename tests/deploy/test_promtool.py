@@ -15,7 +15,7 @@ from tests.deploy.queries import queries
 from tests.deploy.render import rendered
 from tests.platform.scaler import Demand
 
-ARRIVED = 'haproxy_backend_http_requests_total{{proxy="{}"}}'
+ARRIVED = 'haproxy_backend_sessions_total{{proxy="{}"}}'
 WAITING = 'haproxy_backend_current_queue{{proxy="{}"}}'
 ANSWERED = 'haproxy_backend_http_responses_total{{proxy="rank",code="{}"}}'
 SERVERS = 'haproxy_backend_active_servers{proxy="rank"}'
