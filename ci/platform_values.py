@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ci.errors import BadInput
 
-_ROLE = r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+"
+_ROLE = r"arn:aws:iam::\d{12}:role/podium-{env}-[\w-]+"
 
 # Each with what it looks like; {env} is the environment, so that one's outputs cannot be written for another.
 NEEDED: Mapping[str, str] = {
@@ -60,9 +60,25 @@ def platform_values(outputs: Mapping[str, Any], environment: str) -> dict[str, s
         pattern = known.get(name)
         if pattern is not None and not problems and not _matches(pattern, value, environment):
             problems.append(f"{name} is {value!r:.120}, which is not what it is in {environment}")
+    if not problems:
+        problems = _elsewhere(values)
     if problems:
         raise BadInput("; ".join(problems))
     return values
+
+
+def _elsewhere(values: Mapping[str, str]) -> list[str]:
+    """What is of another account or region than the outputs say."""
+    account, region = values["account"], values["region"]
+    problems: list[str] = []
+    for name, value in values.items():
+        accounts = set(re.findall(r"(?<![\w-])\d{12}(?![\w-])", value)) - {account}
+        regions = set(re.findall(r"(?<![\w-])[a-z]{2}-[a-z]+-\d(?![\w-])", value)) - {region}
+        if accounts or regions:
+            problems.append(
+                f"{name} is of {', '.join(sorted(accounts | regions))}: the stack is in {account}, {region}"
+            )
+    return problems
 
 
 def _secrets(outputs: Mapping[str, Any]) -> list[str]:

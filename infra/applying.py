@@ -59,13 +59,25 @@ MANAGED = (
 )  # fmt: skip
 
 
-def applying(site: Site, state: StateSettings) -> list[Statement]:
-    """Beside what it reads, which is `infra.pipelines.looking`."""
+# An HTTP API's access log is a delivery, which has no name (API Gateway developer guide, "Configure logging").
+DELIVERY = (
+    "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery",
+    "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+)  # fmt: skip
+
+
+def applying(site: Site, state: StateSettings, zone: str | None) -> list[Statement]:
+    """Beside what it reads, which is `infra.pipelines.looking`.
+
+    Args:
+        zone: the id of the one zone whose records it changes.
+    """
     return [
         allow("StateWrite", ["s3:DeleteObject", "s3:PutObject"], state_objects(state, site.environment)),
         allow("StateEncrypt", ["kms:Encrypt", "kms:GenerateDataKey"], [state.key]),
         *_named(site),
         *_unnamed(site),
+        *_records(zone),
         *_keys(site),
         *_roles(site),
     ]
@@ -121,7 +133,9 @@ def _unnamed(site: Site) -> list[Statement]:
         allow(
             "CertificateTags", ["acm:AddTagsToCertificate", "acm:DeleteCertificate"], [site.arn("acm", "certificate/*")]
         ),
-        allow("Records", ["route53:ChangeResourceRecordSets"], [f"arn:{PARTITION}:route53:::hostedzone/*"]),
+        allow("LogDelivery", DELIVERY, ["*"], here),
+        # The private names of interface endpoints.
+        allow("EndpointNames", ["route53:AssociateVPCWithHostedZone"], [f"arn:{PARTITION}:route53:::hostedzone/*"]),
         allow(
             "Connect",
             ["codeconnections:PassConnection", "codeconnections:UseConnection"],
@@ -130,15 +144,27 @@ def _unnamed(site: Site) -> list[Statement]:
     ]
 
 
+def _records(zone: str | None) -> list[Statement]:
+    if zone is None:
+        return []
+    return [allow("Records", ["route53:ChangeResourceRecordSets"], [f"arn:{PARTITION}:route53:::hostedzone/{zone}"])]
+
+
 def _keys(site: Site) -> list[Statement]:
     created = {"StringEquals": {"aws:RequestTag/podium:environment": site.environment}}
     own = {"StringEquals": {"aws:ResourceTag/podium:environment": site.environment}}
+    via = {"kms:ViaService": [site.endpoint(service) for service in ("dynamodb", "lambda")]}
+    through = {"StringEquals": {**own["StringEquals"], **via}}
     keys, alias = site.arn("kms", "key/*"), site.arn("kms", f"alias/{site.name('*')}")
     return [
         allow("MakeKeys", ["kms:CreateKey"], ["*"], created),
         # CreateKey asks for this of a key that is not there yet, and so has no tags.
         allow("TagKeys", ["kms:TagResource"], [keys], created),
         allow("Keys", KEYS, [keys], own),
+        # Lambda encrypts a function's environment, and DynamoDB a table's key, as whoever makes them.
+        allow(
+            "ThroughServices", ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"], [keys], through
+        ),
         allow("AliasedKeys", ["kms:CreateAlias", "kms:UpdateAlias"], [keys], own),
         allow("Aliases", ["kms:CreateAlias", "kms:UpdateAlias"], [alias]),
     ]

@@ -46,8 +46,9 @@ LINKED = (
 )  # fmt: skip
 # What is lost for good. Teardown is an administrator's, step by step.
 LOSSES = (
-    "dynamodb:DeleteTable", "ecr:BatchDeleteImage", "ecr:DeleteRepository", "eks:DeleteCluster", "kms:DisableKey",
-    "kms:ScheduleKeyDeletion", "s3:DeleteBucket", "s3:DeleteObjectVersion",
+    "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DeleteTable", "dynamodb:PutItem",
+    "dynamodb:UpdateItem", "ecr:BatchDeleteImage", "ecr:DeleteRepository", "eks:DeleteCluster", "kms:DisableKey",
+    "kms:ScheduleKeyDeletion", "s3:DeleteBucket", "s3:DeleteObjectVersion", "sqs:PurgeQueue",
 )  # fmt: skip
 REWRITE = (
     "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion",

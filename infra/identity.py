@@ -31,6 +31,7 @@ class IdentityArgs:
     Attributes:
         repository_arns: of the images that are pushed.
         apply_boundary: what holds the roles that see the state.
+        zone: whose records the stack changes.
     """
 
     github: Github
@@ -38,6 +39,7 @@ class IdentityArgs:
     repository_arns: Sequence[pulumi.Input[str]]
     training: Training
     apply_boundary: pulumi.Input[str]
+    zone: str | None
 
 
 class Identity(Component):
@@ -66,7 +68,7 @@ class Identity(Component):
         self.apply_role_arn = self._role(
             "apply",
             self._trust(site.environment),
-            applying(site, args.state),
+            applying(site, args.state, args.zone),
             boundary=args.apply_boundary,
             seconds=APPLY_SECONDS,
         )

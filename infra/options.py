@@ -44,6 +44,15 @@ def integer(low: int, high: int) -> Kind:
     return Kind(read, f"a whole number from {low} to {high}")
 
 
+def among(*numbers: int) -> Kind:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or value not in numbers:
+            raise ValueError(value)
+        return cast(int, value)
+
+    return Kind(read, f"one of {', '.join(map(str, numbers))}")
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(value)  # noqa: TRY004 - who calls it asks for one kind of error
@@ -84,6 +93,9 @@ VERSION = Kind(_version, f"a Kubernetes version from {'.'.join(map(str, VERSION_
 NAME = matching(r"[A-Za-z0-9_.-]{1,100}", "a name of letters, digits, dots, dashes and underscores")
 ENVIRONMENT = matching(r"[A-Za-z0-9_-]{1,100}", "the name of a GitHub environment")
 ID = integer(1, 10**15)
+LOG_DAYS = among(
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+)
 
 
 def setting(default: Any, kind: Kind, doc: str, why: str = "") -> Any:
@@ -117,11 +129,11 @@ def section(values: object, of: type[Any], where: str) -> Any:
 
 def value_of(values: Mapping[str, object], of: Field[Any], where: str) -> Any:
     name, kind = key(of.name), cast(Kind, of.metadata["kind"])
+    path = f"{where}:{name}" if where == "podium" else f"{where}.{name}"
     value = values.get(name)
     if value is None:
         if of.default is not MISSING:
             return of.default
-        path = f"{where}:{name}" if where == "podium" else f"{where}.{name}"
         how = path if where == "podium" else f"--path '{path}{'[0]' if kind.several else ''}'"
         raise SettingsError(
             f"{path} is not set: {of.metadata['doc']} Set it: pulumi config set {how} {of.metadata['example']}"
@@ -129,7 +141,7 @@ def value_of(values: Mapping[str, object], of: Field[Any], where: str) -> Any:
     try:
         return kind.read(value)
     except ValueError:
-        raise SettingsError(f"{where}:{name} is {value!r}: it is {kind.allowed}") from None
+        raise SettingsError(f"{path} is {value!r}: it is {kind.allowed}") from None
 
 
 def known(values: Mapping[str, object], names: list[str], where: str) -> None:

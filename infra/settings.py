@@ -6,15 +6,16 @@ refused with the command that sets it, before anything is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Network
 from typing import Any
 
+from infra.consistency import problems
 from infra.options import (
     ACCOUNT,
     ENVIRONMENT,
     ID,
+    LOG_DAYS,
     NAME,
     NETWORK,
     ROLE,
@@ -87,7 +88,7 @@ class NetworkSettings:
         "Interface endpoints, beside the free ones for S3 and DynamoDB.",
         "Each is billed by the hour in each zone; they keep traffic off the NAT gateways.",
     )
-    log_days: int = setting(90, integer(1, 3653), "How long flow logs are kept, in days.", "An incident is found late.")
+    log_days: int = setting(90, LOG_DAYS, "How long flow logs are kept, in days.", "An incident is found late.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +112,11 @@ class ClusterSettings:
     )
     connection: str | None = setting(
         None,
-        matching(
-            r"arn:aws:(codeconnections|codestar-connections):[\w-]+:\d{12}:connection/[\w-]+", "the ARN of a connection"
-        ),
+        matching(r"arn:aws:codeconnections:[\w-]+:\d{12}:connection/[\w-]+", "the ARN of a connection"),
         "The CodeConnections connection to GitHub, for runner codebuild.",
         "AWS has each authorised by hand, once.",
     )
-    log_days: int = setting(90, integer(1, 3653), "How long the control plane's logs are kept, in days.")
+    log_days: int = setting(90, LOG_DAYS, "How long the control plane's logs are kept, in days.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +233,7 @@ def read(values: Mapping[str, object], environment: str) -> Settings:
     for name, kind in SECTIONS.items():
         given[name] = section(values.get(name, {}), kind, f"podium:{name}")
     settings = Settings(environment=environment, **given)
-    for problem in _problems(settings):
+    for problem in problems(settings):
         raise SettingsError(f"podium:{problem}")
     return settings
 
@@ -242,51 +241,3 @@ def read(values: Mapping[str, object], environment: str) -> Settings:
 def top_level() -> tuple[str, ...]:
     """The settings that are in no section."""
     return tuple(each.name for each in fields(Settings) if each.metadata)
-
-
-def _problems(settings: Settings) -> Iterator[str]:
-    """What does not go together."""
-    yield from _of_github(settings.github)
-    yield from _of_cluster(settings.cluster)
-    if len(set(settings.network.zones)) != 3 or len(settings.network.zones) != 3:
-        yield f"network.zones are {', '.join(settings.network.zones) or 'none'}: name three"
-    if not 16 <= IPv4Network(settings.network.cidr).prefixlen <= 18:
-        yield f"network.cidr is {settings.network.cidr}: three zones take a /16 to /18"
-    if settings.http.authorizer == "jwt" and not (settings.http.issuer and settings.http.audience):
-        yield "http.authorizer is jwt: it needs issuer and audience"
-    if settings.http.provisioned > settings.http.concurrency:
-        yield f"http.provisioned is {settings.http.provisioned}, more than concurrency, {settings.http.concurrency}"
-    if settings.domain.name and not (settings.domain.zone or settings.domain.certificate):
-        yield "domain.name needs zone, which proves a certificate, or certificate"
-    if settings.fargate.enabled and not settings.domain.name:
-        yield "fargate is enabled: its load balancer needs domain.name for TLS"
-    if settings.fargate.most < settings.fargate.least:
-        yield f"fargate.most is {settings.fargate.most}, less than least, {settings.fargate.least}"
-
-
-def _of_github(github: Github) -> Iterator[str]:
-    if (github.owner_id is None) != (github.repository_id is None):
-        yield "github has one of ownerId and repositoryId: an immutable subject has both"
-    elif github.owner_id is None and not github.accept_names:
-        yield (
-            "github has no ownerId and repositoryId: set both (gh api repos/OWNER/REPO --jq '.owner.id, .id'), or "
-            "acceptNames while the repository's subjects are names alone"
-        )
-
-
-def _of_cluster(cluster: ClusterSettings) -> Iterator[str]:
-    if not cluster.admins:
-        yield "cluster.admins is empty: nobody could administer the cluster"
-    if cluster.endpoint == "private" and cluster.runner == "none":
-        yield (
-            "cluster.endpoint is private and runner is none: no workflow would reach the cluster. Set runner to "
-            "codebuild, or to own where one of yours is in the VPC, or endpoint to public with cidrs"
-        )
-    if cluster.endpoint == "private" and cluster.cidrs:
-        yield "cluster.cidrs are for a public endpoint: this one is private"
-    if cluster.endpoint == "public" and not cluster.cidrs:
-        yield "cluster.endpoint is public: name in cidrs who may reach it"
-    if any(IPv4Network(each).prefixlen < 8 for each in cluster.cidrs):
-        yield "cluster.cidrs holds a network that is nearly everybody's: name yours"
-    if cluster.runner == "codebuild" and cluster.connection is None:
-        yield "cluster.runner is codebuild: it needs connection, the ARN of a CodeConnections connection"

@@ -137,6 +137,7 @@ def _identity(
         repository_arns=[each.arn for each in base.storage.repositories.values()],
         training=training,
         apply_boundary=boundary.apply_arn,
+        zone=settings.domain.zone,
     )
     return Identity("identity", base.site, args, opts)
 

@@ -68,10 +68,23 @@ def test_it_makes_what_a_stack_is_made_of(rights: Rights) -> None:
             linked,
         ),
         ("iam:GetRole", rights.role_arn("apply"), {}),
+        ("iam:ListInstanceProfilesForRole", rights.role_arn("worker"), {}),
+        ("lambda:GetAlias", rights.arn("lambda", f"function:{rights.name('http')}"), {}),
+        ("logs:CreateLogDelivery", "*", {}),
+        ("logs:PutResourcePolicy", "*", {}),
+        ("route53:AssociateVPCWithHostedZone", "arn:aws:route53:::hostedzone/Z1", {}),
+        ("kms:Encrypt", rights.data_key, through(rights, "lambda")),
+        ("kms:Decrypt", rights.data_key, through(rights, "lambda")),
+        ("kms:GenerateDataKey", rights.data_key, through(rights, "dynamodb")),
     ]
     for action, resource, context in cases:
         found = may(rights, action, resource, context)
         assert found, (action, resource, context, found)
+
+
+def through(rights: Rights, service: str) -> dict[str, str]:
+    via = f"{service}.{REGION}.amazonaws.com"
+    return {"kms:ViaService": via, "aws:ResourceTag/podium:environment": rights.environment}
 
 
 def test_it_touches_nothing_of_others(rights: Rights) -> None:
@@ -89,7 +102,11 @@ def test_it_touches_nothing_of_others(rights: Rights) -> None:
         ("ecr:PutImage", rights.arn("ecr", f"repository/podium-{rights.environment}/serve"), {}),
         ("kms:CreateKey", "*", {}),
         ("kms:PutKeyPolicy", rights.arn("kms", "key/theirs"), {}),
-        ("kms:Decrypt", rights.data_key, {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
+        ("kms:Decrypt", rights.data_key, through(rights, "s3")),
+        ("kms:Decrypt", rights.data_key, {}),
+        ("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z1", {}),
+        ("dynamodb:PutItem", rights.arn("dynamodb", f"table/{rights.name('rankings')}"), {}),
+        ("sqs:PurgeQueue", rights.arn("sqs", rights.name("work")), {}),
         ("ec2:RunInstances", rights.arn("ec2", "instance/*"), {}),
         ("ec2:CreateVpc", f"arn:aws:ec2:us-east-1:{rights.account}:vpc/*", {}),
         ("iam:CreateRole", rights.role_arn("rank"), {}),
