@@ -59,7 +59,7 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-TOOLS = ["sample", "emulator", "tritonclient", "kserve-client", "bench-plots", "lightgbm", "infra"]
+TOOLS = ["sample", "emulator", "haproxy", "tritonclient", "kserve-client", "bench-plots", "lightgbm", "infra"]
 LOCKED = ["service", "training", "dev", *TOOLS, *PEERS]
 
 

@@ -125,3 +125,17 @@ def test_a_rate_is_never_negative(values: list[float]) -> None:
     for number, value in enumerate(values):
         counters.add(float(number), [("a", value)])
     assert counters.rate("a", len(values), 100) >= 0
+
+
+def test_idle_pods_go_as_slowly_as_the_policy_says() -> None:
+    # 300 s in which the last wish is remembered, then the less of a fifth and of two pods a minute.
+    busy, idle = of(0.6 * 20 / 0.0032), of(0)
+    counts = run([busy] + [idle] * 80, pods=20)
+    assert counts[:21] == [20] * 21
+    assert counts[21:54:4] == [18, 16, 14, 12, 10, 8, 6, 4, 3]
+    assert counts[-1] == 1
+
+
+def test_pods_come_as_fast_as_the_policy_says() -> None:
+    # The more of four pods and of twice as many again, every 15 s.
+    assert run([of(20_000)] * 4)[:5] == [1, 5, 15, 40, 40]
