@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve train-sagemaker-local test platform bench bench-training check format clean
+.PHONY: help demo serve train-sagemaker-local test platform bench bench-training infra-graph check format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 30
@@ -28,6 +28,9 @@ bench: venv-dev ## measure beside other servers (ONLY=ours,naive for a quick loo
 
 bench-training: venv-dev ## measure reading, memory and training at the size of MSLR-WEB30K (ten minutes, 10 GB of disk)
 	@$(BIN)/python -m tests.bench.training
+
+infra-graph: venv-dev ## renew the golden graphs of the infrastructure, and its drawings in docs/
+	@$(BIN)/python -m tests.infra graph
 
 check: venv-dev ## ruff, formatting, pyright strict, hadolint
 	@$(BIN)/ruff check .

@@ -60,10 +60,10 @@ class Network(Component):
         public = [self._subnet("public", *each, FOR_INTERNET) for each in zip(self.zones, parts.public, strict=True)]
         private = [self._subnet("private", *each, FOR_INSIDE) for each in zip(self.zones, parts.private, strict=True)]
         self.public_subnet_ids: list[pulumi.Output[str]] = [each.id for each in public]
-        self.private_subnet_ids: list[pulumi.Output[str]] = [each.id for each in private]
+        self.private_subnet_ids: list[pulumi.Output[str]] = []
         gateways = self._nat(public, self._public_routes(public))
         tables = self._private_routes(private, gateways)
-        self._gateway_endpoints(tables)
+        self.s3_prefix_list = self._gateway_endpoints(tables)
         self.endpoint_security_group_id = self._interface_endpoints()
         self._flow_logs(args.logs_key)
         self.register_outputs({"vpc_id": self.vpc_id})
@@ -127,24 +127,26 @@ class Network(Component):
         for zone, subnet, gateway in zip(self.zones, private, gateways, strict=True):
             name = f"private-{zone[-1]}"
             table = aws.ec2.RouteTable(name, vpc_id=self.vpc_id, tags=self._tags(name), opts=self.below())
-            aws.ec2.Route(
+            out = aws.ec2.Route(
                 name,
                 route_table_id=table.id,
                 destination_cidr_block=ANYWHERE,
                 nat_gateway_id=gateway.id,
                 opts=self.below(),
             )
-            aws.ec2.RouteTableAssociation(name, subnet_id=subnet.id, route_table_id=table.id, opts=self.below())
+            tied = aws.ec2.RouteTableAssociation(
+                name, subnet_id=subnet.id, route_table_id=table.id, opts=self.below(out)
+            )
             tables.append(table)
+            # Whoever takes a subnet from here finds its way out there, and lets go before that is taken down.
+            self.private_subnet_ids.append(tied.subnet_id.apply(lambda each: each or ""))
         return tables
 
-    def _gateway_endpoints(self, tables: Sequence[aws.ec2.RouteTable]) -> None:
+    def _gateway_endpoints(self, tables: Sequence[aws.ec2.RouteTable]) -> pulumi.Output[str]:
         """S3 and DynamoDB without NAT. They are free, so there is no setting to leave them out."""
-        for service, policy in (
-            ("s3", endpoints.for_s3(self.site)),
-            ("dynamodb", endpoints.for_dynamodb(self.site)),
-        ):
-            aws.ec2.VpcEndpoint(
+        policies = {"s3": endpoints.for_s3(self.site), "dynamodb": endpoints.for_dynamodb(self.site)}
+        made = {
+            service: aws.ec2.VpcEndpoint(
                 service,
                 vpc_id=self.vpc_id,
                 service_name=self._service(service),
@@ -154,6 +156,9 @@ class Network(Component):
                 tags=self._tags(service),
                 opts=self.below(),
             )
+            for service, policy in policies.items()
+        }
+        return made["s3"].prefix_list_id
 
     def _interface_endpoints(self) -> pulumi.Output[str] | None:
         if not self.settings.endpoints:
@@ -213,7 +218,8 @@ class Network(Component):
                     ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
                     [pulumi.Output.concat(group.arn, ":*")],
                 ),
-                allow("Find", ["logs:DescribeLogGroups"], [self.site.arn("logs", "log-group:*")]),
+                # AWS's reference knows no narrower form of it.
+                allow("Find", ["logs:DescribeLogGroups"], ["*"]),
             ],
             self.below(),
         )

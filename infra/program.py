@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
 
+from infra import release
+from infra.options import SettingsError
 from infra.settings import SECTIONS, Settings, read, top_level
 from infra.stack import build
+
+DEPLOY = Path(__file__).resolve().parent / "deploy"
 
 
 def configuration() -> dict[str, object]:
@@ -19,14 +24,24 @@ def configuration() -> dict[str, object]:
     return {name: value for name, value in {**plain, **sections}.items() if value is not None}
 
 
-def run() -> Mapping[str, pulumi.Input[object]]:
+def run(deploy: Path = DEPLOY) -> Mapping[str, pulumi.Input[object]]:
     """Registers the stack that Pulumi is at, and exports its outputs.
+
+    Args:
+        deploy: where each environment's release is pinned.
 
     Raises:
         SettingsError: its configuration cannot be used; then nothing is registered.
+        ReleaseError: its release cannot; likewise.
     """
     settings = read(configuration(), pulumi.get_stack())
-    outputs = build(settings, provider(settings))
+    pinned = release.read(deploy, settings.environment)
+    if pinned is not None and pinned.model_name != settings.model:
+        raise SettingsError(
+            f"podium:model is {settings.model} and the release pins {pinned.model_name}: pods read one model. "
+            f"Set it: pulumi config set podium:model {pinned.model_name}"
+        )
+    outputs = build(settings, pinned, provider(settings))
     for name, value in outputs.items():
         pulumi.export(name, value)
     return outputs

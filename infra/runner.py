@@ -14,7 +14,7 @@ import pulumi_aws as aws
 
 from infra.cluster import Cluster
 from infra.component import Component
-from infra.iam import Statement, allow, role, service_trust
+from infra.iam import Statement, allow, document, role, service_trust
 from infra.network import ANYWHERE, Network
 from infra.settings import ClusterSettings, Github
 from infra.site import Site
@@ -56,14 +56,16 @@ class Runner(Component):
         )
         self.security_group_id = self._security_group()
         # What a job may do on AWS, it may by the role that it takes by GitHub's token, not by this one.
-        runs = role(
-            self.site,
+        trust = service_trust(self.site, "codebuild", self.site.arn("codebuild", f"project/{called}"))
+        runs = role(self.site, "runner", [trust], [], self.below())
+        may = aws.iam.RolePolicy(
             "runner",
-            [service_trust(self.site, "codebuild", self.site.arn("codebuild", f"project/{called}"))],
-            [*self._may_log(logs), *self._may_connect(), *self._may_attach()],
-            self.below(),
+            name="runner",
+            role=runs.name,
+            policy=document(*self._may_log(logs), *self._may_connect(), *self._may_attach()),
+            opts=self.below(),
         )
-        project = self._project(called, runs, logs)
+        project = self._project(called, runs, may, logs)
         self.project: pulumi.Output[str] = project.name
         aws.codebuild.Webhook(
             "runner",
@@ -153,7 +155,9 @@ class Runner(Component):
     def _ec2(self, kind: str, id_: pulumi.Output[str]) -> pulumi.Output[str]:
         return pulumi.Output.concat(self.site.arn("ec2", f"{kind}/"), id_)
 
-    def _project(self, called: str, runs: aws.iam.Role, logs: aws.cloudwatch.LogGroup) -> aws.codebuild.Project:
+    def _project(
+        self, called: str, runs: aws.iam.Role, may: aws.iam.RolePolicy, logs: aws.cloudwatch.LogGroup
+    ) -> aws.codebuild.Project:
         github, network = self.args.github, self.args.network
         return aws.codebuild.Project(
             "runner",
@@ -191,6 +195,6 @@ class Runner(Component):
                 ),
                 s3_logs=aws.codebuild.ProjectLogsConfigS3LogsArgs(status="DISABLED"),
             ),
-            # CodeBuild tries the role's way into the subnets when the project is made.
-            opts=self.below(runs),
+            # CodeBuild tries the role's way into the subnets when the project is made, and refuses it without.
+            opts=self.below(may),
         )

@@ -254,6 +254,8 @@ def _problems(settings: Settings) -> Iterator[str]:
         yield f"network.cidr is {settings.network.cidr}: three zones take a /16 to /18"
     if settings.http.authorizer == "jwt" and not (settings.http.issuer and settings.http.audience):
         yield "http.authorizer is jwt: it needs issuer and audience"
+    if settings.http.provisioned > settings.http.concurrency:
+        yield f"http.provisioned is {settings.http.provisioned}, more than concurrency, {settings.http.concurrency}"
     if settings.domain.name and not (settings.domain.zone or settings.domain.certificate):
         yield "domain.name needs zone, which proves a certificate, or certificate"
     if settings.fargate.enabled and not settings.domain.name:

@@ -1,4 +1,4 @@
-"""`python -m service`: look into the registry, and serve."""
+"""`python -m service`: look into the registry, serve, and ask what a rollout must know."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import suppress
 from service.commands import add_verbs
 from service.errors import BundleError
 from service.location import RegistryError
+from service.rollout import add_verbs as add_rollout_verbs
 
 # Served by service.serve, which imports the web framework: only these two wait for that.
 SERVING = {"serve": "serve a model over HTTP", "settings": "print every PODIUM_* variable and what it means"}
@@ -25,6 +26,7 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     add_verbs(verbs.add_parser)
+    add_rollout_verbs(verbs.add_parser)
     for name, help_text in SERVING.items():
         sub = verbs.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
         if name == verb:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +23,10 @@ TICKET = "podium.ticket"
 WHOLE = "podium.whole"
 
 DEADLINE = "x-request-deadline-ms"
+# When the gateway had the request, as t=<microseconds since 1970>.
+START = b"x-request-start"
+# Nothing waits that long before it comes here: what says so is another clock.
+MOST_WAITED = 60.0
 
 # A line for each refusal would cost as much as the refusal, just when there is no time.
 LOG_SECONDS = 1.0
@@ -61,7 +65,7 @@ class Door:
         arrived: float = scope.setdefault(ARRIVED, now)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            deadline = arrived + _seconds(headers.get(DEADLINE.encode()), self._default)
+            deadline = arrived + self._allowed(headers)
             scope[TICKET] = self._admission.enter(kind, _size(headers), now, deadline)
         except Refusal as refusal:
             return _Refused(self, refusal, kind, headers)
@@ -70,6 +74,11 @@ class Door:
         except Problem as problem:
             return _Answered(self, problem, kind, headers)
         return None
+
+    def _allowed(self, headers: dict[bytes, bytes]) -> float:
+        """Seconds. What a caller allows counts from when the gateway had the request, our default from here."""
+        said = headers.get(DEADLINE.encode())
+        return self._default if said is None else _seconds(said) - _waited(headers.get(START))
 
     def leave(self, scope: Scope) -> None:
         """Once for each request with a ticket."""
@@ -172,15 +181,22 @@ def expired_problem() -> Problem:
     return Problem("deadline-exceeded", f"the time that {DEADLINE} or the service's default gave was over")
 
 
-def _seconds(text: bytes | None, default: float) -> float:
-    if text is None:
-        return default
+def _seconds(text: bytes) -> float:
     # int() alone would take "1_000", " 8" and "+8".
     if not text.isdigit() or len(text) > 9 or int(text) > MAX_DEADLINE_MS:
         shown = text[:40].decode("latin-1")
         detail = f"{DEADLINE} is {shown!r}: give whole milliseconds from 0 to {MAX_DEADLINE_MS}"
         raise Problem("invalid-header", detail)
     return int(text) / 1000
+
+
+def _waited(start: bytes | None) -> float:
+    """Seconds. A header that is no such time is not the caller's mistake, and the clocks of two machines may differ."""
+    digits = (start or b"").removeprefix(b"t=")
+    if not digits.isdigit() or len(digits) > 17:
+        return 0.0
+    waited = time() - int(digits) / 1e6
+    return waited if 0 < waited < MOST_WAITED else 0.0
 
 
 def _size(headers: dict[bytes, bytes]) -> int:

@@ -88,6 +88,10 @@ class State:
         return [{"phase": phase, "seconds": round(seconds, 4)} for phase, seconds in self.seconds]
 
 
+class NotReady(Exception):
+    """A start that did not come to a model; the message says at which phase and why."""
+
+
 class _Stopped(Exception):
     """The process is ending, so the start is given up between two phases."""
 
@@ -116,6 +120,19 @@ class Loader:
         """Gives the start up after the phase it is in, and waits `STOP_SECONDS` for that at most."""
         self._stopping.set()
         self._thread.join(STOP_SECONDS)
+
+    def wait(self, seconds: float) -> Model:
+        """The model, for who can do nothing until there is one.
+
+        Raises:
+            NotReady: the start has failed, or goes on after `seconds`.
+        """
+        self._thread.join(seconds)
+        state = self.state
+        if state.model is None:
+            why = f"not done after {seconds:.0f} s" if state.failure is None else state.failure.detail
+            raise NotReady(f"no model while {state.phase}: {why}")
+        return state.model
 
     def run(self) -> None:
         """The whole start, in the calling thread. Never raises: what goes wrong is the state's `failure`."""

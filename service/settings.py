@@ -186,6 +186,18 @@ class Settings:
         "The Retry-After of answers given while no model is ready.",
         "A start takes about as long; clients add their own jitter.",
     )
+    table: str | None = _setting(
+        None,
+        Kind(_matching(r"[A-Za-z0-9_.-]{3,255}"), "the name of a DynamoDB table"),
+        "Where the worker of the delayed path puts rankings.",
+        "Only that worker needs it: what answers over HTTP keeps nothing.",
+    )
+    result_days: int = _setting(
+        7,
+        integer(1, 3650),
+        "The days after which DynamoDB may delete a ranking that the worker put there.",
+        "A delayed ranking is fetched within days, and a table that only grows costs more each month.",
+    )
     log_level: str = _setting(
         "info",
         choice(debug="debug", info="info", warning="warning", error="error"),

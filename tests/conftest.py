@@ -48,6 +48,20 @@ def mslr_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def crds() -> Path:
+    """The folder of the custom resources' schemas, `<group>/<kind>_<version>.json`. They are other projects', so that
+    most machines lack them and skip; one that names it by PODIUM_TEST_CRDS must have it."""
+    named = os.environ.get("PODIUM_TEST_CRDS")
+    folder = Path(named) if named else ROOT.parent / "shared" / "crds"
+    if (folder / "argoproj.io").is_dir():
+        return folder
+    reason = f"NO SCHEMAS: {folder} has no argoproj.io; point PODIUM_TEST_CRDS to the custom resources' schemas"
+    if named:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
 def mslr_sample() -> Path:
     """The folder of the real sample, fetched once for this machine."""
     try:

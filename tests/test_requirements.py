@@ -59,7 +59,9 @@ def test_locks_agree_about_versions(smaller: str, larger: str) -> None:
     assert versions[0] <= versions[1]
 
 
-TOOLS = ["sample", "emulator", "haproxy", "tritonclient", "kserve-client", "bench-plots", "lightgbm", "infra"]
+CLIENTS = ["tritonclient", "kserve-client"]
+ENGINES = ["emulator", "moto", "haproxy", "checkov", "manifests"]
+TOOLS = ["sample", *CLIENTS, *ENGINES, "bench-plots", "lightgbm", "infra"]
 LOCKED = ["service", "training", "dev", *TOOLS, *PEERS]
 
 

@@ -67,7 +67,7 @@ class JobSettings:
     )
     prefix: str = _setting(
         "podium",
-        _matching(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,15}", "1 to 16 letters, digits and dashes"),
+        _matching(r"(?=.{1,24}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9])*", "1 to 24 letters, digits and dashes"),
         "how names of jobs begin, which a policy can allow",
     )
     instance_type: str = _setting(

@@ -11,7 +11,11 @@ from typing import Any
 import botocore.session
 
 # Java's classes, in which the models are written, as Python's.
-_CLASSES = {r"\p{Alnum}": "A-Za-z0-9", r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r" "}
+_CLASSES = {
+    r"\p{Alnum}": "A-Za-z0-9", r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r" ",
+    r"\p{Print}+": "[ -~]+", r"\p{ASCII}+": r"[\x00-\x7f]+",
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010FFFF", r"[\w-_]": r"[\w_-]",
+}  # fmt: skip
 
 
 class Refused(Exception):
@@ -26,7 +30,12 @@ class Refused(Exception):
 def problems(service: str, operation: str, body: Any) -> list[str]:
     """What is wrong with the parsed JSON of a request, an entry a fault; empty if nothing is."""
     shape = _service(service).operation_model(operation).input_shape
-    return list(_walk(shape, body, "")) if shape is not None else []
+    return faults(shape, body) if shape is not None else []
+
+
+def faults(shape: Any, body: Any) -> list[str]:
+    """As `problems`, by botocore's own input shape."""
+    return list(_walk(shape, body, ""))
 
 
 def known(service: str, operation: str) -> bool:
@@ -101,6 +110,13 @@ def _boolean(shape: Any, value: Any, where: str) -> Iterator[str]:
         yield f"{where} is not a boolean"
 
 
+def _blob(shape: Any, value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, bytes):
+        yield f"{where} is not bytes"
+    else:
+        yield from _range(shape, len(value), f"{where}: length")
+
+
 def _range(shape: Any, value: float, what: str) -> Iterator[str]:
     if value < shape.metadata.get("min", value):
         yield f"{what} {value} is below {shape.metadata['min']}"
@@ -121,5 +137,6 @@ _KINDS = {
     "map": _map,
     "string": _string,
     "boolean": _boolean,
+    "blob": _blob,
     **dict.fromkeys(("integer", "long", "float", "double", "timestamp"), _number),
 }

@@ -29,11 +29,12 @@ OF_INSTANCES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2C
 COREDNS_VERSION = "v1.12.4-eksbuild.1"
 # The arguments that the table accounts for: with any other, the children would be others.
 KNOWN = {
-    "accessEntries", "authenticationMode", "autoMode", "clusterTags", "corednsAddonOptions", "createInstanceRole",
-    "createOidcProvider", "deletionProtection", "enabledClusterLogTypes", "encryptionConfigKeyArn", "endpointPrivateAccess",
-    "endpointPublicAccess", "ipFamily", "kubernetesServiceIpAddressRange", "name", "privateSubnetIds",
-    "publicAccessCidrs", "publicSubnetIds", "serviceRole", "skipDefaultNodeGroup", "skipDefaultSecurityGroups",
-    "subnetIds", "tags", "upgradePolicy", "version", "vpcId",
+    "accessEntries", "authenticationMode", "autoMode", "clusterTags", "corednsAddonOptions",
+    "createInstanceRole", "createOidcProvider", "deletionProtection", "enabledClusterLogTypes",
+    "encryptionConfigKeyArn", "endpointPrivateAccess", "endpointPublicAccess", "ipFamily",
+    "kubernetesServiceIpAddressRange", "name", "privateSubnetIds", "publicAccessCidrs", "publicSubnetIds",
+    "serviceRole", "skipDefaultNodeGroup", "skipDefaultSecurityGroups", "subnetIds", "tags", "upgradePolicy",
+    "version", "vpcId",
 }  # fmt: skip
 
 Args = Mapping[str, Any]

@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import functools
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pulumi.runtime import mocks as runtime
@@ -84,6 +86,7 @@ def record(
     stack: str,
     *,
     values: Mapping[str, Any] | None = None,
+    released: bool = False,
     mocks: runtime.Mocks | None = None,
     mutate: Mutate | None = None,
 ) -> Graph:
@@ -91,6 +94,7 @@ def record(
 
     Args:
         values: the stack's configuration; without it that of its file, with what only an owner knows made up.
+        released: whether images and a model are pinned, made up; else it is day 0.
         mocks: what answers registrations and functions; without it ids and ARNs of the real shape are made up.
         mutate: changes what is registered, to see who notices.
     """
@@ -98,9 +102,18 @@ def record(
     from tests.infra import stacks
 
     chosen = values if values is not None else stacks.values(stack)
-    config = {f"podium:{key}": each if isinstance(each, str) else json.dumps(each) for key, each in chosen.items()}
     answering = mocks or Answers(str(chosen.get("account", ACCOUNT)), str(chosen.get("region", REGION)))
-    return run_program(run, stack=stack, config=config, mocks=answering, mutate=mutate)
+    with tempfile.TemporaryDirectory() as folder:
+        deploy = Path(folder)
+        if released:
+            stacks.release(deploy, stack)
+        config = configuration(chosen)
+        return run_program(lambda: run(deploy), stack=stack, config=config, mocks=answering, mutate=mutate)
+
+
+def configuration(values: Mapping[str, Any]) -> dict[str, str]:
+    """A stack's settings as the engine hands them to the program: all are texts."""
+    return {f"podium:{key}": each if isinstance(each, str) else json.dumps(each) for key, each in values.items()}
 
 
 def run_program(

@@ -21,6 +21,7 @@ from pulumi.runtime.proto import engine_pb2, resource_pb2
 from tests.infra import wire
 
 STACK = "pulumi:pulumi:Stack"
+STACK_REFERENCE = "pulumi:pulumi:StackReference"
 Mutate = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
 """(type, name, inputs) -> inputs, or None to have the resource go missing from the graph."""
 
@@ -151,6 +152,14 @@ class RecordingMonitor(runtime.MockMonitor):
         return empty_pb2.Empty()
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802
+        if request.type == STACK_REFERENCE:
+            # It is no resource of the graph: another project's outputs, which the mocks know.
+            asked = runtime.MockResourceArgs(
+                request.type, request.name, wire.plain(request.properties).value, "", "", True
+            )
+            _, outputs = self.mocks.new_resource(asked)
+            urn = self.make_urn(request.parent, request.type, request.name)
+            return resource_pb2.ReadResourceResponse(urn=urn, properties=wire.struct(outputs))
         raise GraphError(f"{request.type} {request.name} is read by its id; look it up by a function")
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802

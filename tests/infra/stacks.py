@@ -43,6 +43,24 @@ EVERYTHING: Mapping[str, dict[str, Any]] = {
 }
 
 
+def release(deploy: Path, stack: str) -> None:
+    """Pins made-up images and a model for an environment, below what stands for `infra/deploy`."""
+    data = {
+        "serve-index": f"sha256:{'1' * 64}",
+        "serve-amd64": f"sha256:{'2' * 64}",
+        "serve-commit": "3" * 40,
+        "train-amd64": f"sha256:{'4' * 64}",
+        "train-commit": "5" * 40,
+        "model-name": "mslr",
+        "model-version": "20261122-b258a13040f3",
+        "model-sha256": f"sha256:{'6' * 64}",
+    }
+    metadata = {"name": "release", "annotations": {"config.kubernetes.io/local-config": "true"}}
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    (deploy / stack).mkdir()
+    (deploy / stack / "release.yaml").write_text(yaml.safe_dump(document))
+
+
 def values(stack: str, *, everything: bool = False) -> dict[str, Any]:
     """The configuration below `podium:` as infra.settings.read takes it."""
     file = ROOT / "infra" / "stacks" / f"Pulumi.{stack}.yaml"

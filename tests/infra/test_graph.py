@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 import pytest
+from pulumi.runtime.settings import get_root_resource
 
 from tests.infra.answers import UnknownType
 from tests.infra.graph import Graph, GraphError, record, run_program
@@ -107,6 +108,13 @@ def test_runs_know_nothing_of_one_another(small: Graph) -> None:
     again = run_program(program, stack="test")
     assert again == small
     assert run_program(lambda: None, stack="other").resources == ()
+
+
+def test_a_run_leaves_pulumi_as_it_was() -> None:
+    before = pulumi.get_stack(), pulumi.get_project(), get_root_resource()
+    run_program(program, stack="another", project="another", config={"another:key": "value"})
+    assert (pulumi.get_stack(), pulumi.get_project(), get_root_resource()) == before
+    assert pulumi.Config("another").get("key") is None
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -113,6 +113,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("delayed.alarmEmail", "me", "an address"),
     ("http.authorizer", "jwt", "needs issuer and audience"),
     ("http.authorizer", "none", "iam or jwt"),
+    ("http.provisioned", 30, "http.provisioned is 30, more than concurrency, 20"),
     ("fargate.enabled", True, "needs domain.name for TLS"),
     ("fargate.least", 20, "fargate.most is 10, less than least, 20"),
     ("fargate.least", 0, "from 1 to 100"),

@@ -38,7 +38,7 @@ class Rule:
     """
 
     least: int = 1
-    most: int = 40
+    most: int = 20
     target: float = 0.6
     cpu: float = 0.6
     up_percent: float = 200

@@ -50,7 +50,10 @@ def test_an_idle_service_divides_by_nothing(busy: float, scored: float) -> None:
     assert Demand(math.nan, math.nan, busy, scored).workers == 0
 
 
-@given(st.lists(st.tuples(st.builds(Demand, anything, anything, anything, anything), st.integers(1, 40)), max_size=40))
+pods = st.integers(1, RULE.most)
+
+
+@given(st.lists(st.tuples(st.builds(Demand, anything, anything, anything, anything), pods), max_size=40))
 def test_the_number_stays_within_its_bounds_whatever_is_measured(steps: list[tuple[Demand, int]]) -> None:
     scaler = Scaler(Rule(least=2, most=12))
     for number, (demand, pods) in enumerate(steps):
@@ -78,13 +81,13 @@ def test_no_period_adds_or_takes_more_than_its_policy(steps: list[Demand]) -> No
 @given(st.lists(demands, min_size=25, max_size=60))
 def test_nothing_is_taken_away_that_was_wished_within_the_window(steps: list[Demand]) -> None:
     counts = run(steps, pods=1)
-    wishes = [min(max(wish(RULE, demand, count), 1), 40) for demand, count in zip(steps, counts, strict=False)]
+    wishes = [min(max(wish(RULE, demand, count), 1), RULE.most) for demand, count in zip(steps, counts, strict=False)]
     for number, (before, after) in enumerate(itertools.pairwise(counts)):
         if after < before:
             assert after >= max(wishes[max(0, number - 19) : number + 1])
 
 
-@given(demands, st.integers(1, 40))
+@given(demands, st.integers(1, RULE.most))
 def test_a_steady_demand_comes_to_rest_and_does_not_flap(demand: Demand, pods: int) -> None:
     steady = Demand(demand.arrivals, demand.waiting, demand.busy_seconds, demand.scored)
     counts = run([steady] * 200, pods=pods)
@@ -93,11 +96,11 @@ def test_a_steady_demand_comes_to_rest_and_does_not_flap(demand: Demand, pods: i
     assert all(turn > 0 for turn in turns) or all(turn < 0 for turn in turns)
     wanted = steady.workers / RULE.target
     # Tolerance lets it rest a tenth beside what is wanted, and one pod is the least change.
-    assert counts[-1] >= min(wanted / 1.11 - 1e-6, 40)
+    assert counts[-1] >= min(wanted / 1.11 - 1e-6, RULE.most)
     assert counts[-1] <= max(1, wanted * 1.12 + 1)
 
 
-@given(numbers, numbers, st.floats(0.0001, 0.1), st.integers(1, 40))
+@given(numbers, numbers, st.floats(0.0001, 0.1), st.integers(1, RULE.most))
 def test_more_demand_never_wishes_for_fewer_where_no_tolerance_hides_it(
     arrivals: float, waiting: float, each: float, pods: int
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,24 @@ def test_a_body_that_does_not_come_in_time_is_given_up(client: Client):
     assert_problem(answer, "deadline-exceeded")
     assert answer.headers["connection"] == "close"
     assert admission(client).in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "status"),
+    [(0.0, 200), (2.0, 504), (-2.0, 200), (3600.0, 200)],
+    ids=["just now", "longer ago than is allowed", "a clock that is ahead", "a clock that is far behind"],
+)
+def test_what_was_waited_at_the_gateway_counts(client: Client, seconds_ago: float, status: int):
+    start = {"x-request-start": f"t={int((time.time() - seconds_ago) * 1e6)}"}
+    answer = client.post("/v1/rank", json=GOOD, headers={**start, "x-request-deadline-ms": "1500"})
+    assert answer.status_code == status
+    assert client.post("/v1/rank", json=GOOD, headers=start).status_code == 200, "our own default counts from here"
+
+
+@pytest.mark.parametrize("start", ["", "t=", "t=x", "1e9", "t=-5", "t=" + "9" * 40, "t=١٢"])
+def test_a_start_that_is_no_time_changes_nothing(client: Client, start: str):
+    headers = {b"x-request-start": start.encode(), b"x-request-deadline-ms": b"60000"}
+    assert client.post("/v1/rank", json=GOOD, headers=list(headers.items())).status_code == 200
 
 
 def test_the_default_deadline_is_a_setting(bundle: Path):

@@ -34,6 +34,8 @@ def test_every_field_is_read_from_its_variable():
         "PODIUM_S3_ENDPOINT": "http://[::1]:9000",
         "PODIUM_S3_REGION": "eu-central-1",
         "PODIUM_S3_TIMEOUT_SECONDS": "3",
+        "PODIUM_TABLE": "podium-staging-rankings",
+        "PODIUM_RESULT_DAYS": "3",
     }
     assert set(given) == {variable(each) for each in fields(Settings)}
     settings = Settings.from_env(given)
@@ -57,6 +59,8 @@ def test_every_field_is_read_from_its_variable():
         s3_endpoint="http://[::1]:9000",
         s3_region="eu-central-1",
         s3_timeout_seconds=3,
+        table="podium-staging-rankings",
+        result_days=3,
     )
     assert set(settings.public) == {each.name for each in fields(Settings)}
 
@@ -99,6 +103,9 @@ def test_an_empty_variable_is_unset():
         ("PODIUM_S3_ENDPOINT", "https://host\n", "https://host"),
         ("PODIUM_S3_REGION", "eu central", "the name of a region"),
         ("PODIUM_S3_TIMEOUT_SECONDS", "0", "from 1 to 300"),
+        ("PODIUM_TABLE", "a table", "the name of a DynamoDB table"),
+        ("PODIUM_TABLE", "ab", "the name of a DynamoDB table"),
+        ("PODIUM_RESULT_DAYS", "0", "from 1 to 3650"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str, allowed: str):

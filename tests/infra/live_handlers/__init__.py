@@ -1,0 +1,1 @@
+"""How resources become requests, as the AWS provider would send them."""
