@@ -117,6 +117,8 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
     "replicas in git": (numbers.scaling, lambda f: rank(f).update(replicas=3)),
     "none while idle": (numbers.scaling, lambda f: scaler(f).pop("minReplicaCount")),
     "a fallback that scales down": (numbers.scaling, lambda f: scaler(f)["fallback"].pop("behavior")),
+    "a scaler to which no answer is no demand": (
+        numbers.scaling, lambda f: scaler(f)["triggers"][0]["metadata"].pop("ignoreNullValues")),
     "a container of another name": (
         numbers.scaling, lambda f: scaler(f)["triggers"][1]["metadata"].update(containerName="app")),
     "pods that go at once": (

@@ -170,6 +170,8 @@ def scaling(found: Rendered) -> Iterator[str]:
         yield f"{found.environment} has at least {spec.get('minReplicaCount', 0)} pods, and shall have {least}"
     if spec.get("fallback", {}).get("behavior") != "currentReplicasIfHigher":
         yield "without Prometheus the autoscaler may scale down"
+    if spec["triggers"][0]["metadata"].get("ignoreNullValues") != "false":
+        yield "the autoscaler takes gateways that are not scraped for idle ones"
     for trigger in spec["triggers"]:
         named = trigger["metadata"].get("containerName", container(target["spec"]["template"])["name"])
         if named != container(target["spec"]["template"])["name"]:
