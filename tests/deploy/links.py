@@ -29,7 +29,11 @@ def routes() -> set[str]:
 
 
 def probes(found: Rendered) -> Iterator[str]:
-    (alive,) = re.findall(r"(?m)^\s*monitor-uri\s+(\S+)", found.haproxy)
+    # At both ports: for the load balancer, and for the kubelet, which asks where there is room when the other is full.
+    answered = re.findall(r"(?m)^\s*monitor-uri\s+(\S+)", found.haproxy)
+    alive = answered[0]
+    if answered != [alive] * 2:
+        yield f"the gateway's ports answer probes at {answered}"
     known = {"rank": routes(), "rank-gateway": {alive}}
     for name, paths in known.items():
         served = container(found.one("Deployment", name)["spec"]["template"])
@@ -40,6 +44,8 @@ def probes(found: Rendered) -> Iterator[str]:
                 continue
             if served[probe]["httpGet"]["path"] not in paths:
                 yield f"{name} has no route {served[probe]['httpGet']['path']}, which its {probe} asks for"
+            if name == "rank-gateway" and served[probe]["httpGet"]["port"] != "metrics":
+                yield f"a full gateway does not answer its {probe}"
     given = container(found.one("Deployment", "rank")["spec"]["template"])
     for probe, path in {"startupProbe": "/startupz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}.items():
         if given.get(probe, {}).get("httpGet", {}).get("path") != path:

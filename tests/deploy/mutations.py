@@ -112,11 +112,15 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
     "a quota of memory": (
         numbers.room, lambda f: f.one("ResourceQuota", "podium")["spec"]["hard"].update({"limits.memory": "8Gi"})),
     "too few nodes": (numbers.room, lambda f: f.one("NodePool", "podium")["spec"]["limits"].update(cpu="16")),
-    "more connections than memory": (numbers.buffers, gateway("MAXCONN", "20000")),
+    "requests that take the probes' place": (numbers.connections, gateway("MAXCONN_ALL", "4096")),
+    "metrics without a limit": (numbers.connections, configuration("  maxconn 256\n", "")),
+    "more connections than memory": (numbers.buffers, gateway("MAXCONN_ALL", "20000")),
     "buffers too small to try again": (numbers.buffers, configuration("tune.bufsize 131072", "tune.bufsize 16384")),
     "replicas in git": (numbers.scaling, lambda f: rank(f).update(replicas=3)),
     "none while idle": (numbers.scaling, lambda f: scaler(f).pop("minReplicaCount")),
     "a fallback that scales down": (numbers.scaling, lambda f: scaler(f)["fallback"].pop("behavior")),
+    "a scaler to which no answer is no demand": (
+        numbers.scaling, lambda f: scaler(f)["triggers"][0]["metadata"].pop("ignoreNullValues")),
     "a container of another name": (
         numbers.scaling, lambda f: scaler(f)["triggers"][1]["metadata"].update(containerName="app")),
     "pods that go at once": (
@@ -145,6 +149,11 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
     "a gateway's probe of no route": (
         links.probes,
         lambda f: container(doors(f)["template"])["readinessProbe"]["httpGet"].update(path="/readyz")),
+    "a gateway that is asked where it may be full": (
+        links.probes,
+        lambda f: container(doors(f)["template"])["livenessProbe"]["httpGet"].update(port="http")),
+    "a gateway's port without that route": (
+        links.probes, configuration("  maxconn 256\n  monitor-uri /gateway/livez\n", "  maxconn 256\n")),
     "a load balancer's check of no route": (links.probes, balancer("healthcheck-path", "/")),
     "a monitor of nobody's": (
         links.monitors, lambda f: f.one("PodMonitor", "rank")["spec"]["selector"].update(matchLabels={"a": "b"})),

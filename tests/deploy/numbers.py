@@ -147,11 +147,24 @@ def room(found: Rendered) -> Iterator[str]:
         yield f"{need['requests.cpu']:.0f} CPUs are needed, all nodes together have {nodes:.0f}"
 
 
+def connections(found: Rendered) -> Iterator[str]:
+    """A frontend that is full leaves the others their room."""
+    limits: dict[str, int] = {}
+    for section in re.split(r"(?m)^(?=[a-z])", found.haproxy):
+        name, _, lines = section.partition("\n")
+        if name == "global" or name.startswith("frontend "):
+            # One that says none may take as many as all.
+            (limit,) = re.findall(r"(?m)^\s+maxconn\s+(\S+)", lines) or ["1000000"]
+            limits[name] = int(re.sub(r'"\$\{(\w+)\}"', lambda variable: gateway(found)[variable[1]], limit))
+    if (every := limits.pop("global")) < sum(limits.values()):
+        yield f"{limits} are more connections than {every}, and who is full takes the others' place"
+
+
 def buffers(found: Rendered) -> Iterator[str]:
     """Every connection may hold a buffer while it waits, and what is at pods four."""
     given, size = gateway(found), int(directive(found, r"tune\.bufsize"))
     at_pods = int(given["PODIUM_GATEWAY_SLOTS"]) * (int(given["PODIUM_GATEWAY_POD_SHARE"]) + 1)
-    need = (int(given["PODIUM_GATEWAY_MAXCONN"]) + 4 * at_pods) * size
+    need = (int(given["PODIUM_GATEWAY_MAXCONN_ALL"]) + 4 * at_pods) * size
     limit = quantity(_resources(found, "rank-gateway")["limits"]["memory"])
     # The rest is HAProxy's own, and the kernel's for its sockets.
     if need > 0.75 * limit:
@@ -170,6 +183,8 @@ def scaling(found: Rendered) -> Iterator[str]:
         yield f"{found.environment} has at least {spec.get('minReplicaCount', 0)} pods, and shall have {least}"
     if spec.get("fallback", {}).get("behavior") != "currentReplicasIfHigher":
         yield "without Prometheus the autoscaler may scale down"
+    if spec["triggers"][0]["metadata"].get("ignoreNullValues") != "false":
+        yield "the autoscaler takes gateways that are not scraped for idle ones"
     for trigger in spec["triggers"]:
         named = trigger["metadata"].get("containerName", container(target["spec"]["template"])["name"])
         if named != container(target["spec"]["template"])["name"]:
@@ -202,7 +217,7 @@ def disruption(found: Rendered) -> Iterator[str]:
     )
 
 
-RULES = [startup, stopping, shares, timeouts, capacity, room, buffers, scaling, disruption]
+RULES = [startup, stopping, shares, timeouts, capacity, room, connections, buffers, scaling, disruption]
 
 
 def _resources(found: Rendered, name: str) -> Object:

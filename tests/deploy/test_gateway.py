@@ -133,7 +133,8 @@ def test_a_missing_number_is_no_start(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("QUEUE_TIMEOUT", "soon"), ("POD_SHARE", "-1"), ("POD_SHARE", "two"), ("SLOTS", "0"), ("SLOTS", "many"),
-     ("MAXCONN", "x"), ("THREADS", "0"), ("PORT", "http"), ("KEYS", "/no/such/file"), ("KEYS", "Off")],
+     ("MAXCONN", "x"), ("MAXCONN", "0"), ("MAXCONN_ALL", "x"), ("MAXCONN_ALL", "0"),
+     ("THREADS", "0"), ("PORT", "http"), ("KEYS", "/no/such/file"), ("KEYS", "Off")],
 )  # fmt: skip
 def test_nonsense_is_no_start(name: str, value: str) -> None:
     assert checked({**environment("127.0.0.1:53", 8000), PREFIX + name: value}).returncode != 0
@@ -208,6 +209,24 @@ def test_the_monitor_and_the_exporter_need_no_key_and_are_elsewhere(guarded: tup
     assert httpx.get(f"{gateway.url}/gateway/livez").status_code == 200
     assert httpx.get(gateway.metrics_url).status_code == 200
     assert httpx.get(gateway.metrics_url.replace("/metrics", "/v1/rank")).status_code != 200
+
+
+def test_a_full_gateway_answers_probes_and_prometheus(tmp_path: Path) -> None:
+    with rig(tmp_path, maxconn="20", maxconn_all="276") as made, ExitStack() as stack:
+        for _ in range(70):
+            connection = stack.enter_context(socket.socket())
+            # Those that the kernel's backlog does not take either wait to be let in.
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", made.gateway.port))
+        began = time.monotonic()
+        metrics = httpx.get(made.gateway.metrics_url, timeout=2)
+        livez = httpx.get(made.gateway.metrics_url.replace("/metrics", "/gateway/livez"), timeout=2)
+        assert (metrics.status_code, livez.status_code) == (200, 200)
+        assert time.monotonic() - began < 2
+        assert metric(made.gateway, 'haproxy_frontend_current_sessions{proxy="rank"}') == 20
+        # Full it is: the load balancer's probe waits.
+        with pytest.raises(httpx.TimeoutException):
+            httpx.get(f"{made.gateway.url}/gateway/livez", timeout=0.3)
 
 
 def test_large_headers_are_refused(open_one: tuple[Rig, Any]) -> None:

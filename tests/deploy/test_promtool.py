@@ -55,8 +55,10 @@ LOAD: Series = {
     BUSY: "0+4x200",
     SCORED: "0+1000x200",
 }
-DEMANDS: dict[str, tuple[Series, Demand]] = {
-    "nothing is scraped": ({}, Demand(0, 0, 0, 0)),
+# None: no answer, which the autoscaler takes for a fault.
+DEMANDS: dict[str, tuple[Series, Demand | None]] = {
+    "nothing is scraped": ({}, None),
+    "no gateway is scraped": ({BUSY: "0+4x200", SCORED: "0+1000x200"}, None),
     "idle, and so 0/0": (
         {
             ARRIVED.format("rank"): "5x200", WAITING.format("rank"): "0x200", BUSY: "1x200", SCORED: "500x200",
@@ -67,6 +69,7 @@ DEMANDS: dict[str, tuple[Series, Demand]] = {
         {ARRIVED.format("rank"): "0+500x200", WAITING.format("rank"): "100x200"},
         Demand(100, 100, 0, 0),
     ),
+    "busy, nothing answered": ({**LOAD, SCORED: "500x200"}, Demand(210, 300, 0.8, 0)),
     "load": (LOAD, Demand(210, 300, 0.8, 200)),
     "metadata and delayed work do not count": (
         {**LOAD, ARRIVED.format("about"): "0+9000x200", WAITING.format("jobs"): "900x200"},
@@ -80,11 +83,15 @@ def test_the_query_gives_what_the_formula_does(case: str, promtool: str, deploy:
     series, demand = DEMANDS[case]
     query = queries(rendered(deploy, "staging"))["the scaler"]
     # In whole millionths of a worker, since promtool compares every bit.
-    samples = [{"labels": "{}", "value": round(demand.workers * 1e6)}]
-    expected = [{"expr": f"round(1e6 * ({query}))", "eval_time": "10m", "exp_samples": samples}]
-    assert run(promtool, tmp_path, {"groups": []}, series, expected) == ""
-    expected[0]["exp_samples"] = [{"labels": "{}", "value": round(demand.workers * 1e6) + 1000}]
-    assert "FAILED" in run(promtool, tmp_path, {"groups": []}, series, expected)
+    value = None if demand is None else round(demand.workers * 1e6)
+
+    def said(value: int | None) -> str:
+        samples = [] if value is None else [{"labels": "{}", "value": value}]
+        expected = [{"expr": f"round(1e6 * ({query}))", "eval_time": "10m", "exp_samples": samples}]
+        return run(promtool, tmp_path, {"groups": []}, series, expected)
+
+    assert said(value) == ""
+    assert "FAILED" in said((value or 0) + 1000)
 
 
 HEALTHY: Series = {

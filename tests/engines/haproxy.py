@@ -25,7 +25,9 @@ PREFIX = "PODIUM_GATEWAY_"
 # What a laptop has to have otherwise.
 PLACES = frozenset({"ADDRESS", "PORT", "METRICS_PORT", "POD_PORT", "NAMESPACE", "NAMESERVER", "KEYS"})
 # And the numbers, as in the cluster; a test that needs another one says so.
-NUMBERS: Mapping[str, str] = {"SLOTS": "25", "POD_SHARE": "2", "QUEUE_TIMEOUT": "2s", "MAXCONN": "4096", "THREADS": "1"}
+NUMBERS: Mapping[str, str] = {
+    "SLOTS": "25", "POD_SHARE": "2", "QUEUE_TIMEOUT": "2s", "MAXCONN": "4096", "MAXCONN_ALL": "4352", "THREADS": "1",
+}  # fmt: skip
 NAMESPACE = "podium"
 PODS, JOBS = (f"{name}.{NAMESPACE}.svc.cluster.local" for name in ("rank-pods", "jobs-pods"))
 

@@ -43,7 +43,8 @@ def test_the_formula(demand: Demand, pods: int, wanted: int) -> None:
     assert wish(RULE, demand, pods) == wanted
 
 
-@pytest.mark.parametrize("busy", [0.0, math.nan, -1.0])
+# Busy with what fails or is not answered yet as well.
+@pytest.mark.parametrize("busy", [0.0, math.nan, -1.0, 0.8, math.inf])
 @pytest.mark.parametrize("scored", [0.0, math.nan])
 def test_an_idle_service_divides_by_nothing(busy: float, scored: float) -> None:
     assert Demand(100, 0, busy, scored).workers == pytest.approx(100 * DEFAULT_BUSY_SECONDS)
@@ -128,3 +129,17 @@ def test_a_rate_is_never_negative(values: list[float]) -> None:
     for number, value in enumerate(values):
         counters.add(float(number), [("a", value)])
     assert counters.rate("a", len(values), 100) >= 0
+
+
+def test_idle_pods_go_as_slowly_as_the_policy_says() -> None:
+    # 300 s in which the last wish is remembered, then the less of a fifth and of two pods a minute.
+    busy, idle = of(0.6 * 20 / 0.0032), of(0)
+    counts = run([busy] + [idle] * 80, pods=20)
+    assert counts[:21] == [20] * 21
+    assert counts[21:54:4] == [18, 16, 14, 12, 10, 8, 6, 4, 3]
+    assert counts[-1] == 1
+
+
+def test_pods_come_as_fast_as_the_policy_says() -> None:
+    # The more of four pods and of twice as many again, every 15 s.
+    assert run([of(20_000)] * 4, Rule(most=40)) == [1, 5, 15, 40, 40]
