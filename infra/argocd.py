@@ -10,6 +10,8 @@ from typing import Any
 from infra.options import matching, needed, setting
 
 NAMESPACE = "argocd"
+ROOT = "root"
+HERE = "https://kubernetes.default.svc"
 REPOSITORY = "https://argoproj.github.io/argo-helm"
 CHART = "argo-cd"
 CHART_VERSION = "10.9.5"
@@ -71,7 +73,20 @@ def _sized(cpu: str, memory: str) -> Mapping[str, Any]:
 
 def root_metadata(environment: str) -> Mapping[str, Any]:
     # Without a finalizer: whoever deletes it does not delete what runs.
-    return {"name": "root", "namespace": NAMESPACE, "labels": {"podium/environment": environment}}
+    return {"name": ROOT, "namespace": NAMESPACE, "labels": {"podium/environment": environment}}
+
+
+def root_project_spec(settings: ArgoCdSettings) -> Mapping[str, Any]:
+    """What the root application may do: make projects and applications, beside Argo CD alone. Argo CD's own project,
+    `default`, allows everything."""
+    kinds = ("AppProject", "Application", "ApplicationSet")
+    return {
+        "description": "The projects and applications that lie in git.",
+        "sourceRepos": [f"{settings.repository}.git"],
+        "destinations": [{"server": HERE, "namespace": NAMESPACE}],
+        "clusterResourceWhitelist": [],
+        "namespaceResourceWhitelist": [{"group": "argoproj.io", "kind": kind} for kind in kinds],
+    }
 
 
 def root_spec(settings: ArgoCdSettings, environment: str) -> Mapping[str, Any]:
@@ -82,14 +97,14 @@ def root_spec(settings: ArgoCdSettings, environment: str) -> Mapping[str, Any]:
     operations = [{"op": "replace", "path": f"/data/{key}", "value": value} for key, value in told.items()]
     patch = {"target": {"kind": "ConfigMap", "name": "root"}, "patch": json.dumps(operations)}
     return {
-        "project": "default",
+        "project": ROOT,
         "source": {
             "repoURL": repository,
             "targetRevision": settings.revision,
             "path": settings.path,
             "kustomize": {"patches": [patch]},
         },
-        "destination": {"server": "https://kubernetes.default.svc", "namespace": NAMESPACE},
+        "destination": {"server": HERE, "namespace": NAMESPACE},
         "revisionHistoryLimit": 20,
         "syncPolicy": {
             # Drift is reverted, and a commit that renders nothing wipes nothing.

@@ -105,14 +105,22 @@ def build(environment: str, settings: ArgoCdSettings, cluster: pulumi.ProviderRe
         max_history=5,
         opts=_in(cluster, [*namespaces, enforcing]),
     )
+    project = k8s.apiextensions.CustomResource(
+        "root-project",
+        api_version="argoproj.io/v1alpha1",
+        kind="AppProject",
+        metadata={"name": argocd.ROOT, "namespace": argocd.NAMESPACE},
+        spec=argocd.root_project_spec(settings),
+        # Its kind comes with the chart.
+        opts=_in(cluster, [release]),
+    )
     k8s.apiextensions.CustomResource(
         "root",
         api_version="argoproj.io/v1alpha1",
         kind="Application",
         metadata=argocd.root_metadata(environment),
         spec=argocd.root_spec(settings, environment),
-        # Its kind comes with the chart.
-        opts=_in(cluster, [release]),
+        opts=_in(cluster, [release, project]),
     )
 
 

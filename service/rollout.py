@@ -23,6 +23,9 @@ SMOKE_SECONDS = 60
 # A gateway that has just got its pods, or a pod that is just full, says when to come again; so do those in between.
 PASSING = frozenset({502, 503, 504})
 
+# Pods that were replaced go on answering while they end and until their addresses are forgotten: some 20 s.
+AGAIN_SECONDS = 1.0
+
 
 class Failed(Exception):
     """What was asked for is not so. `exit_code`: 2 used wrongly, 3 refused or not as pinned, 5 out of reach."""
@@ -48,8 +51,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser]) -> None:
         "smoke",
         help="send the model's golden queries to a running service, and compare the answers",
         description="Sends the golden queries of PODIUM_MODEL to a service or its gateway; scores must be those "
-        "published, bit for bit, name and version the model's. Exit code 0: they are; 2: used wrongly; 3: not, "
-        "or the key is refused; 5: no answer.",
+        "published, bit for bit, name and version the model's. While another version or commit answers, as old pods do "
+        "right after a rollout, it asks again. Exit code 0: they are; 2: used wrongly; 3: not, or the key is refused; "
+        "5: no answer.",
     )
     after.add_argument("--url", required=True, help="where the service is, as http://rank-gateway:8080")
     after.add_argument("--key-file", type=Path, metavar="FILE", help="a file that holds the bearer key")
@@ -103,9 +107,11 @@ def smoke(args: argparse.Namespace) -> None:
         folder = fetch_model(str(settings.model), Path(into), settings.model_sha256, settings)
         manifest = bundle.verify(folder, settings.model_sha256)
         lines = [json.loads(line) for line in (folder / bundle.GOLDEN).read_bytes().splitlines()]
+    headers_of_pin = {"x-podium-model": manifest.name, "x-podium-version": manifest.version}
+    headers_of_pin |= {"x-podium-commit": args.commit} if args.commit else {}
     documents = 0
     for line in lines:
-        answer, headers = caller.ask(line["request"])
+        answer, headers = caller.ask(line["request"], headers_of_pin)
         expected = dict(zip((item["id"] for item in line["request"]["items"]), line["scores"], strict=True))
         for problem in _differences(answer, expected, manifest.name, manifest.version):
             raise Failed(f"golden query {line['request']['id']!r}: {problem}", 3)
@@ -145,13 +151,28 @@ class Caller:
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         self._ends = ends
 
-    def ask(self, request: Any) -> tuple[Any, Mapping[str, str]]:
+    def ask(self, request: Any, pinned: Mapping[str, str]) -> tuple[Any, Mapping[str, str]]:
         """The answer to a ranking request, and its headers by lower-case names.
 
+        A pod that has other headers than the pinned is not the one that is asked; what it refuses, another may not.
+
         Raises:
-            Failed: it is refused, or there is no answer in time.
+            Failed: it is refused, there is no answer in time, or none but others'.
         """
         body = json.dumps(request).encode()
+        while True:
+            status, headers, content = self._answer(body)
+            other = [f"{name} {headers[name]}" for name in pinned if headers.get(name, pinned[name]) != pinned[name]]
+            if not other:
+                if status != 200:
+                    raise Failed(self._said(status, content), 3)
+                return json.loads(content), headers
+            if time.monotonic() + AGAIN_SECONDS > self._ends:
+                said = ", ".join(f"{name} {value}" for name, value in pinned.items())
+                raise Failed(f"still answered by {', '.join(other)}: the pin says {said}", 3)
+            time.sleep(AGAIN_SECONDS)
+
+    def _answer(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         for last in self._tries():
             try:
                 status, headers, content = self._send(body)
@@ -159,12 +180,14 @@ class Caller:
                 if last:
                     raise Failed(f"{self._url} gives no answer: {error!r}", 5) from error
                 continue
-            if status == 200:
-                return json.loads(content), headers
-            if status not in PASSING or last:
-                detail = content[:300].decode("utf-8", "replace")
-                raise Failed(f"{self._url} answers {status}: {detail}", 5 if status in PASSING else 3)
+            if status not in PASSING:
+                return status, headers, content
+            if last:
+                raise Failed(self._said(status, content), 5)
         raise AssertionError
+
+    def _said(self, status: int, content: bytes) -> str:
+        return f"{self._url} answers {status}: {content[:300].decode('utf-8', 'replace')}"
 
     def _tries(self) -> Iterator[bool]:
         """Whether it is the last one, for each try."""

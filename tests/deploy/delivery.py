@@ -32,6 +32,7 @@ def group_and_kind(each: Object) -> tuple[str, str]:
 def projects(found: Rendered) -> Iterator[str]:
     """Every rendered kind is allowed, and every allowed kind is rendered."""
     rendered = {"podium": {group_and_kind(each) for each in found.app}}
+    rendered["root"] = {group_and_kind(each) for each in found.argocd}
     rendered["platform"] = {group_and_kind(each) for each in found.platform} | CHARTED
     for project in found.of("AppProject"):
         name, spec = project["metadata"]["name"], project["spec"]
@@ -41,8 +42,9 @@ def projects(found: Rendered) -> Iterator[str]:
         yield from (f"project {name} allows {each}, and nothing is one" for each in sorted(allowed - rendered[name]))
         if "*" in str(spec):
             yield f"project {name} allows what has no name"
-    if found.one("AppProject", "podium")["spec"]["clusterResourceWhitelist"]:
-        yield "project podium may change the cluster"
+    for name in ("podium", "root"):
+        if found.one("AppProject", name)["spec"]["clusterResourceWhitelist"]:
+            yield f"project {name} may change the cluster"
 
 
 def destinations(found: Rendered) -> Iterator[str]:
@@ -56,11 +58,13 @@ def destinations(found: Rendered) -> Iterator[str]:
         place = {"server": spec["destination"]["server"], "namespace": spec["destination"]["namespace"]}
         if place not in project["destinations"] or place["server"] != HERE:
             yield f"application {name}: project {spec['project']} does not allow {place}"
-    for application, project, rendered in (("podium", "podium", found.app), ("platform", "platform", found.platform)):
-        places = {each["namespace"] for each in allowed[project]["destinations"]}
+    for application, rendered in (("podium", found.app), ("platform", found.platform), ("root", found.argocd)):
+        places = {each["namespace"] for each in allowed[application]["destinations"]}
         homes = {each["metadata"]["namespace"] for each in rendered if "namespace" in each["metadata"]}
         if not homes <= places:
             yield f"application {application} is for {homes}, its project allows {places}"
+    if allowed["root"]["destinations"] != [{"server": HERE, "namespace": "argocd"}]:
+        yield f"the root application may write in {allowed['root']['destinations']}"
     used = {spec["source"]["repoURL"] for spec in specs.values()}
     for name, project in allowed.items():
         yield from (

@@ -238,6 +238,25 @@ MUTATIONS: dict[str, tuple[Any, Change]] = {
     "a kind that the project forbids": (
         delivery.projects,
         lambda f: f.app.append({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "a"}})),
+    "a kind that the root's project forbids": (
+        delivery.projects,
+        lambda f: f.argocd.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})),
+    "a kind that the root does not render": (
+        delivery.projects,
+        lambda f: f.one("AppProject", "root")["spec"]["namespaceResourceWhitelist"].append(
+            {"group": "", "kind": "Secret"})),
+    "a kind that the root renders no more": (
+        delivery.projects, lambda f: f.argocd.remove(f.one("ApplicationSet", "podium"))),
+    "a root over the cluster": (
+        delivery.projects,
+        lambda f: f.one("AppProject", "root")["spec"]["clusterResourceWhitelist"].append(
+            {"group": "argoproj.io", "kind": "AppProject"})),
+    "a root that may do everything": (
+        delivery.destinations, lambda f: f.one("Application", "root")["spec"].update(project="default")),
+    "a root that writes elsewhere": (
+        delivery.destinations,
+        lambda f: f.one("AppProject", "root")["spec"]["destinations"].append(
+            {"server": delivery.HERE, "namespace": "podium"})),
     "a kind that nobody renders": (delivery.projects, allow("Secret")),
     "every kind": (delivery.projects, allow("*")),
     "a project over the cluster": (

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from infra.argocd import ArgoCdSettings, root_spec
+from infra.argocd import ArgoCdSettings, root_metadata, root_project_spec, root_spec
 from tests.conftest import ROOT
 from tests.engines.environments import python_for, requirement
 
@@ -34,6 +34,7 @@ RELEASE: Mapping[str, str] = {
 }
 ACCOUNTS = {"staging": "111122223333", "production": "444455556666"}
 REPOSITORY = "https://github.com/octo-org/podium.git"
+SETTINGS = ArgoCdSettings(repository=REPOSITORY.removesuffix(".git"))
 
 
 def platform(environment: str) -> Mapping[str, str]:
@@ -82,13 +83,22 @@ def build_argocd(deploy: Path, environment: str) -> str:
     """argocd/ as the root application renders it: Argo CD adds its patches to the kustomization."""
     path = deploy / "argocd" / "kustomization.yaml"
     before = path.read_text()
-    source = root_spec(ArgoCdSettings(repository=REPOSITORY.removesuffix(".git")), environment)["source"]
+    source = root_spec(SETTINGS, environment)["source"]
     assert ROOT / source["path"] == DEPLOY / "argocd"
     path.write_text(before + yaml.safe_dump({"patches": source["kustomize"]["patches"]}))
     try:
         return build(deploy / "argocd")
     finally:
         path.write_text(before)
+
+
+def root(environment: str) -> list[Object]:
+    metadata = dict(root_metadata(environment))
+    specs = {"AppProject": root_project_spec(SETTINGS), "Application": root_spec(SETTINGS, environment)}
+    return [
+        {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": deepcopy(spec)}
+        for kind, spec in specs.items()
+    ]
 
 
 def objects(text: str) -> list[Object]:
@@ -103,10 +113,12 @@ class Rendered:
     app: list[Object] = field(default_factory=list[Object])
     platform: list[Object] = field(default_factory=list[Object])
     argocd: list[Object] = field(default_factory=list[Object])
+    root: list[Object] = field(default_factory=list[Object])
+    """The application that brings `argocd`, and its project: infra/gitops.py makes them."""
 
     @property
     def all(self) -> list[Object]:
-        return [*self.app, *self.platform, *self.argocd]
+        return [*self.app, *self.platform, *self.argocd, *self.root]
 
     def of(self, kind: str) -> list[Object]:
         return [each for each in self.all if each["kind"] == kind]
@@ -153,4 +165,5 @@ def rendered(deploy: Path, environment: str) -> Rendered:
         objects(build(deploy / environment)),
         objects(build(deploy / "platform" / environment)),
         objects(build_argocd(deploy, environment)),
+        root(environment),
     )

@@ -69,6 +69,17 @@ def test_the_root_keeps_the_cluster_as_it_is_in_git() -> None:
     assert spec["destination"]["namespace"] == argocd.NAMESPACE
 
 
+def test_the_root_may_make_projects_and_applications_and_nothing_else() -> None:
+    settings = read(repository=REPOSITORY)
+    root, project = argocd.root_spec(settings, "staging"), argocd.root_project_spec(settings)
+    assert root["project"] == argocd.root_metadata("staging")["name"] == "root"
+    assert project["sourceRepos"] == [root["source"]["repoURL"]] == [f"{REPOSITORY}.git"]
+    assert project["destinations"] == [root["destination"]]
+    assert project["clusterResourceWhitelist"] == []
+    kinds = {(each["group"], each["kind"]) for each in project["namespaceResourceWhitelist"]}
+    assert kinds == {("argoproj.io", kind) for kind in ("AppProject", "Application", "ApplicationSet")}
+
+
 def test_the_root_says_what_no_file_in_git_does() -> None:
     (patch,) = argocd.root_spec(read(repository=REPOSITORY, revision="v1"), "staging")["source"]["kustomize"]["patches"]
     assert patch["target"] == {"kind": "ConfigMap", "name": "root"}

@@ -37,7 +37,8 @@ NAMESPACE = "kubernetes:core/v1:Namespace"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 ROOT_APPLICATION = "kubernetes:argoproj.io/v1alpha1:Application"
-MADE = {PROVIDER, NAMESPACE, CONFIG_MAP, RELEASE, ROOT_APPLICATION}
+ROOT_PROJECT = "kubernetes:argoproj.io/v1alpha1:AppProject"
+MADE = {PROVIDER, NAMESPACE, CONFIG_MAP, RELEASE, ROOT_PROJECT, ROOT_APPLICATION}
 
 
 class Cluster(runtime.Mocks):
@@ -78,6 +79,7 @@ def test_it_makes_these_and_nothing_else(stack: str) -> None:
             *((NAMESPACE, name) for name in ("podium", "argocd", "keda", "monitoring")),
             (CONFIG_MAP, "network-policies"),
             (RELEASE, "argocd"),
+            (ROOT_PROJECT, "root-project"),
             (ROOT_APPLICATION, "root"),
         ]
     )
@@ -171,10 +173,14 @@ def test_the_chart_is_pinned() -> None:
     assert json.loads(json.dumps(argocd.values())) == release["values"]
 
 
-def test_the_root_comes_after_the_kind_that_it_is_of() -> None:
+def test_the_root_comes_after_its_kind_and_its_project() -> None:
     graph = recorded("production")
     root = graph.one(ROOT_APPLICATION, "root")
-    assert graph.one(RELEASE, "argocd").urn in root.dependencies
+    project = graph.one(ROOT_PROJECT, "root-project")
+    assert graph.one(RELEASE, "argocd").urn in project.dependencies
+    assert {graph.one(RELEASE, "argocd").urn, project.urn} <= set(root.dependencies)
+    assert root.inputs["spec"]["project"] == project.inputs["metadata"]["name"]
+    assert root.inputs["metadata"]["namespace"] == project.inputs["metadata"]["namespace"] == argocd.NAMESPACE
     assert root.inputs["metadata"]["labels"] == {"podium/environment": "production"}
 
 
@@ -225,12 +231,17 @@ def test_the_program_finds_the_package_from_wherever_it_is_run(tmp_path: Path) -
     assert "ModuleNotFoundError" not in ran.stderr
 
 
-def test_the_root_is_an_application_to_argo_cd(crds: Path) -> None:
-    schema = json.loads((crds / "argoproj.io" / "application_v1alpha1.json").read_text())
+@pytest.mark.parametrize(
+    ("type_", "name", "misspelt"),
+    [(ROOT_APPLICATION, "root", "syncPolicies"), (ROOT_PROJECT, "root-project", "sourceRepo")],
+)
+def test_the_root_is_what_argo_cd_takes(type_: str, name: str, misspelt: str, crds: Path) -> None:
+    kind = type_.rpartition(":")[2].lower()
+    schema = json.loads((crds / "argoproj.io" / f"{kind}_v1alpha1.json").read_text())
     validator = jsonschema_rs.validator_for(schema)
-    inputs = recorded("staging").one(ROOT_APPLICATION, "root").inputs
+    inputs = recorded("staging").one(type_, name).inputs
     manifest = {key: inputs[key] for key in ("apiVersion", "kind", "metadata", "spec")}
     assert [str(error) for error in validator.iter_errors(manifest)] == []
     # It is strict: a word misspelt is not let through.
-    broken = {**manifest, "spec": {**manifest["spec"], "syncPolicies": {}}}
+    broken = {**manifest, "spec": {**manifest["spec"], misspelt: {}}}
     assert list(validator.iter_errors(broken))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,22 +32,32 @@ BURST = Step(low=9, high=68, before=5, during=15, after=60, start=10, prepared=8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 requests failed, 2 wrong arguments or no HAProxy, 130 interrupted."""
+    """Exit codes: 0 done, 1 requests failed, 2 wrong arguments or no HAProxy, 130 interrupted, 143 terminated."""
     args = _arguments(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="podium-platform-") as scratch:
-            return asyncio.run(_run(args, Path(scratch)))
+            return asyncio.run(_until_ended(args, Path(scratch)))
     except (NoEnvironment, RegistryError, RuntimeError) as error:
         sys.stderr.write(f"podium: {error}\n")
         return 2
     except KeyboardInterrupt:
         return 130
+    except asyncio.CancelledError:
+        return 143
+
+
+async def _until_ended(args: argparse.Namespace, scratch: Path) -> int:
+    """Ends by SIGTERM as it does by Ctrl-C: with all that it has started."""
+    task = asyncio.create_task(_run(args, scratch))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.platform", description=__doc__)
-    parser.add_argument("--load", choices=["burst"], help="drive it with a step of load, and draw what happened")
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--load", choices=["burst"], help="drive it with a step of load, and draw what happened")
+    either.add_argument(
         "--roll", metavar="VERSION", help="roll to this version under load; `other` takes any other one"
     )
     parser.add_argument("--registry", metavar="URI", help="whose newest model is served (default: .podium/registry)")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -23,11 +25,15 @@ from tests.platform.pods import Fleet
 from tests.platform.rig import models, rig
 
 
-def test_it_stands_up_and_ends(tmp_path: Path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_stands_up_and_ends(sent: signal.Signals, code: int, tmp_path: Path):
     models(tmp_path)
     registry = (tmp_path / "registry").as_uri()
     command = [sys.executable, "-m", "tests.platform", "--registry", registry, "--pods", "1", "--seconds", "30"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environ = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         found = re.search(r"(http://\S+) \(metrics: (\S+)\), with ranked (\S+)", first)
@@ -42,8 +48,10 @@ def test_it_stands_up_and_ends(tmp_path: Path):
             answer = httpx.get(f"{url}/version")
         assert answer.json()["model"]["version"] == version
         assert httpx.get(metrics).is_success
-        process.send_signal(2)
-        assert process.wait(30) == 130
+        assert list(scratch.glob("podium-platform-*"))
+        process.send_signal(sent)
+        assert process.wait(30) == code
+    assert not list(scratch.glob("podium-platform-*"))
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{pod}/livez")
     with pytest.raises(httpx.ConnectError):
@@ -62,7 +70,9 @@ def test_what_cannot_be_is_said(arguments: list[str], says: str, capsys: pytest.
     assert re.search(says, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("arguments", [["--load", "flood"], ["--pods", "x"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [["--load", "flood"], ["--pods", "x"], ["--nonsense"], ["--load", "burst", "--roll", "other"]]
+)
 def test_other_arguments_are_refused(arguments: list[str]):
     with pytest.raises(SystemExit):
         platform.main(arguments)

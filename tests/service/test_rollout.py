@@ -122,8 +122,10 @@ def test_a_service_is_asked_until_it_answers_and_its_answers_are_compared(
 ) -> None:
     assert main(["smoke", "--url", served, "--commit", COMMIT]) == 0
     assert f"answers as {pin.name}/{pin.version}: 145 documents, the same scores" in capsys.readouterr().out
-    assert main(["smoke", "--url", served, "--commit", "d" * 40]) == 3
-    assert f"commit {COMMIT}'s, the pin says {'d' * 40}" in capsys.readouterr().err
+    assert main(["smoke", "--url", served, "--commit", "d" * 40, "--timeout", "1"]) == 3
+    said = capsys.readouterr().err
+    assert f"still answered by x-podium-commit {COMMIT}: " in said
+    assert f"x-podium-commit {'d' * 40}" in said
 
 
 def test_another_model_than_the_pinned_one_is_noticed(
@@ -132,19 +134,19 @@ def test_another_model_than_the_pinned_one_is_noticed(
     other = make_bundle(tmp_path / "other", seed=1)
     monkeypatch.setenv("PODIUM_MODEL", str(tmp_path / "other"))
     monkeypatch.setenv("PODIUM_MODEL_SHA256", other.digest)
-    assert main(["smoke", "--url", served]) == 3
-    assert f"the pin says {other.name}/{other.version}" in capsys.readouterr().err
+    assert main(["smoke", "--url", served, "--timeout", "8"]) == 3
+    assert f"the pin says x-podium-model {other.name}, x-podium-version {other.version}" in capsys.readouterr().err
 
 
 Answer = Callable[[Any], tuple[int, Any]]
 
 
 @pytest.fixture
-def gateway() -> Generator[Callable[[Answer], str]]:
+def gateway() -> Generator[Callable[..., str]]:
     """Starts a server that answers ranking requests as told, and asks for the key."""
     running: list[tuple[HTTPServer, threading.Thread]] = []
 
-    def start(answer: Answer) -> str:
+    def start(answer: Answer, headers: Callable[[], dict[str, str]] = dict) -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -153,6 +155,8 @@ def gateway() -> Generator[Callable[[Answer], str]]:
                 body = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(body)))
+                for name, value in headers().items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -219,6 +223,63 @@ def test_a_wrong_answer_is_noticed(  # noqa: PLR0917 - fixtures
     assert main(["smoke", "--url", right, "--key-file", key]) == 0
     wrong = gateway(golden_answer(tmp_path / "bundle", pin, change))
     assert main(["smoke", "--url", wrong, "--key-file", key]) == 3
+    assert words in capsys.readouterr().err
+
+
+OLD: dict[str, Callable[[Answer], tuple[Answer, dict[str, str]]]] = {
+    "another version": (lambda right: (right, {"x-podium-version": "20200101-000000000000"})),
+    "another model": (lambda right: (right, {"x-podium-model": "older"})),
+    "another commit": (lambda right: (right, {"x-podium-commit": "d" * 40})),
+    # It ranks by other features.
+    "a refusal": (lambda _: (lambda _: (422, {}), {"x-podium-version": "20200101-000000000000"})),
+}
+
+
+@pytest.mark.parametrize("case", OLD)
+def test_old_pods_may_answer_for_a_while_but_not_for_good(  # noqa: PLR0917 - fixtures
+    case: str,
+    gateway: Callable[..., str],
+    key: str,
+    pin: Manifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    right = golden_answer(tmp_path / "bundle", pin, lambda document: document)
+    new = {"x-podium-model": pin.name, "x-podium-version": pin.version, "x-podium-commit": COMMIT}
+    old_answer, differs = OLD[case](right)
+    command = ["smoke", "--key-file", key, "--commit", COMMIT]
+    until = time.monotonic() + 1.5
+
+    def turning(request: Any) -> tuple[int, Any]:
+        return old_answer(request) if time.monotonic() < until else right(request)
+
+    url = gateway(turning, lambda: new | (differs if time.monotonic() < until else {}))
+    assert main([*command, "--url", url, "--timeout", "20"]) == 0
+    assert time.monotonic() > until
+
+    url = gateway(old_answer, lambda: new | differs)
+    began = time.monotonic()
+    assert main([*command, "--url", url, "--timeout", "2"]) == 3
+    assert 1 <= time.monotonic() - began < 5
+    assert f"still answered by {' '.join(*differs.items())}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_the_right_pod_answers_is_judged_at_once(  # noqa: PLR0917 - fixtures
+    named: bool,
+    gateway: Callable[..., str],
+    key: str,
+    pin: Manifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As is one that does not say whose it is."""
+    change, words = WRONG["the last bit of a score"] if named else (lambda document: document, "commit None's")
+    headers = {"x-podium-version": pin.version, "x-podium-commit": COMMIT} if named else {}
+    url = gateway(golden_answer(tmp_path / "bundle", pin, change), lambda: headers)
+    began = time.monotonic()
+    assert main(["smoke", "--url", url, "--key-file", key, "--commit", COMMIT]) == 3
+    assert time.monotonic() - began < 5
     assert words in capsys.readouterr().err
 
 
