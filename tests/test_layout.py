@@ -77,6 +77,7 @@ def test_every_module_has_its_tests() -> None:
             "__main__",
             "balancer",
             "component",
+            "consistency",
             "function",
             "github",
             "iam",
