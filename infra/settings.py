@@ -112,7 +112,9 @@ class ClusterSettings:
     )
     connection: str | None = setting(
         None,
-        matching(r"arn:aws:codeconnections:[\w-]+:\d{12}:connection/[\w-]+", "the ARN of a connection"),
+        matching(
+            r"arn:aws:(codeconnections|codestar-connections):[\w-]+:\d{12}:connection/[\w-]+", "the ARN of a connection"
+        ),
         "The CodeConnections connection to GitHub, for runner codebuild.",
         "AWS has each authorised by hand, once.",
     )

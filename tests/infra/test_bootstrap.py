@@ -10,10 +10,10 @@ import boto3
 import pytest
 import yaml
 
-from infra.settings import StateSettings, read
+from infra.options import section
+from infra.settings import StateSettings
 from tests.conftest import ROOT
 from tests.engines.emulator import KEY, SECRET
-from tests.infra.stacks import values
 
 TEMPLATE = (ROOT / "infra" / "bootstrap.yaml").read_text()
 REGION = "us-east-1"
@@ -54,9 +54,8 @@ def deployed(s3_endpoint: str, session: Any) -> Generator[dict[str, str]]:
 
 
 def test_its_outputs_are_the_settings(deployed: dict[str, str]) -> None:
-    given = values("staging")
-    given["state"] = {"bucket": deployed["Bucket"], "key": deployed["Key"]}
-    assert read(given, "staging").state == StateSettings(bucket=deployed["Bucket"], key=deployed["Key"])
+    given = {"bucket": deployed["Bucket"], "key": deployed["Key"]}
+    assert section(given, StateSettings, "podium:state") == StateSettings(**given)
 
 
 def test_the_bucket_keeps_versions_and_asks_for_tls(deployed: dict[str, str], s3_endpoint: str, session: Any) -> None:

